@@ -1,0 +1,146 @@
+"""Apply migrations with the project's own ``migrate`` command, telling what happens as it happens."""
+
+import io
+import time
+from contextlib import ExitStack
+
+from .faults import Fault
+from .graph import connection_of, plan
+
+READS = ("SELECT", "SHOW", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "DECLARE", "FETCH", "CLOSE")
+
+
+class Watcher:
+    """Send an event for each migration and each distinct statement, with its time in milliseconds.
+
+    A statement that a migration repeats is told once and counted; the counts come with the migration's end. The
+    values bound to a statement are never sent: they may be anybody's data.
+    """
+
+    def __init__(self, emit):
+        self.emit = emit
+        self.migration = None
+        self.began = None
+        self.counts = {}
+
+    def progress(self, action, migration=None, fake=False):
+        """Take what the executor reports; the ``migration_progress_callback`` of ``migrate``."""
+        if migration is None:
+            return
+        app, name = migration.app_label, migration.name
+        if action.endswith("_start"):
+            self.migration, self.began, self.counts = (app, name), time.perf_counter(), {}
+            self.emit("begin", app=app, name=name, backwards=action.startswith("un"), atomic=bool(migration.atomic))
+        elif action.endswith("_success"):
+            ms = (time.perf_counter() - self.began) * 1000 if self.began is not None else 0.0
+            repeated = [
+                {"sql": sql, "times": times, "ms": total} for sql, (times, total) in self.counts.items() if times > 1
+            ]
+            self.emit(
+                "done",
+                app=app,
+                name=name,
+                backwards=action.startswith("un"),
+                fake=bool(fake),
+                ms=ms,
+                repeated=repeated,
+            )
+            self.migration = None
+
+    def execute(self, execute, sql, params, many, context):
+        """Time one statement; Django's ``execute_wrapper`` hook."""
+        began = time.perf_counter()
+        text = str(sql)
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            ms = (time.perf_counter() - began) * 1000
+            head = text.lstrip()[:6].upper()
+            catalog = head == "SELECT" and ("pg_catalog" in text or "pg_class" in text or "information_schema" in text)
+            if not catalog and self.migration is not None:
+                times, total = self.counts.get(text, (0, 0.0))
+                self.counts[text] = (times + 1, total + ms)
+                if not times:
+                    self.emit("statement", app=self.migration[0], name=self.migration[1], sql=text, ms=ms)
+
+
+def migrate(emit, database="default", app=None, name=None, expected=None, other_databases=False):
+    """Run ``migrate [APP [NAME]]`` and return what it printed.
+
+    ``expected``: the plan that was shown; another plan by now is a fault and nothing runs. A write to another
+    database than the one being migrated (a RunPython without ``using``) is a fault unless ``other_databases``.
+    Raises whatever the migration raised; what was committed before that stays.
+    """
+    from django.core.management import call_command, get_commands, load_command_class
+
+    connection = connection_of(database)
+    now = plan(None, database, app, name)
+    if expected is not None and [tuple(sorted(each.items())) for each in now] != [
+        tuple(sorted(each.items())) for each in expected
+    ]:
+        raise Fault(
+            "GateClosed",
+            "The plan is another one than was shown: somebody changed the files or the database meanwhile.",
+            "run the preview again, then apply",
+            gate="same plan",
+        )
+    source = get_commands()["migrate"]
+    command = load_command_class(source, "migrate") if isinstance(source, str) else source
+    watcher = Watcher(emit)
+    printed = command.migration_progress_callback
+
+    def progress(action, migration=None, fake=False):
+        printed(action, migration, fake)
+        watcher.progress(action, migration, fake)
+
+    command.migration_progress_callback = progress
+    out = io.StringIO()
+    arguments = [each for each in (app, name) if each is not None]
+    with ExitStack() as stack:
+        connection.ensure_connection()
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                emit("backend", pid=cursor.fetchone()[0])
+        stack.enter_context(connection.execute_wrapper(watcher.execute))
+        if not other_databases:
+            guard_others(stack, connection)
+        call_command(
+            command,
+            *arguments,
+            database=database,
+            interactive=False,
+            verbosity=1,
+            skip_checks=False,
+            no_color=True,
+            stdout=out,
+            stderr=out,
+        )
+    return {"output": out.getvalue()}
+
+
+def guard_others(stack, target):
+    """Refuse writes to databases that are not the target; aliases of the target itself stay open."""
+    from django.db import connections
+
+    def place(connection):
+        values = connection.settings_dict
+        return values.get("HOST"), str(values.get("PORT") or ""), str(values.get("NAME"))
+
+    for alias in connections:
+        other = connections[alias]
+        if other is target or place(other) == place(target):
+            continue
+
+        def refuse(execute, sql, params, many, context, _alias=alias):
+            if not str(sql).lstrip().upper().startswith(READS):
+                raise Fault(
+                    "GateClosed",
+                    f"A migration of the database {target.alias!r} wrote to the database {_alias!r}; that write was refused.",
+                    "give its RunPython queries .using(schema_editor.connection.alias); "
+                    "if it is meant, pass other_databases=True",
+                    gate="one database",
+                )
+            return execute(sql, params, many, context)
+
+        stack.enter_context(other.execute_wrapper(refuse))

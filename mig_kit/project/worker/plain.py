@@ -1,0 +1,110 @@
+"""Operations and fields as plain data."""
+
+
+def operation_list(migration, state, connection):
+    """Return a migration's operations as plain data and move ``state`` on past each of them."""
+    found = []
+    for operation in migration.operations:
+        found.append(operation_data(operation, migration.app_label, state, connection))
+        operation.state_forwards(migration.app_label, state)
+    return found
+
+
+def operation_data(operation, app_label, state, connection):
+    """Return one operation: class, description, symbol, model, field, and the field before and after."""
+    model = getattr(operation, "model_name", None) or getattr(operation, "old_name", None)
+    if type(operation).__name__ in ("CreateModel", "DeleteModel", "AlterModelTable", "AlterModelOptions"):
+        model = operation.name
+    if hasattr(operation, "model_name"):
+        model = operation.model_name
+    name = getattr(operation, "name", None) if hasattr(operation, "model_name") else None
+    old_name = getattr(operation, "old_name", None)
+    new_name = getattr(operation, "new_name", None)
+    before = _state_field(state, app_label, model, name or old_name)
+    return {
+        "class": type(operation).__name__,
+        "describe": operation.describe(),
+        "symbol": symbol(operation),
+        "app": app_label,
+        "model": _display_name(state, app_label, model),
+        "field": name if hasattr(operation, "field") or type(operation).__name__ == "RemoveField" else None,
+        "name": name,
+        "old_name": old_name,
+        "new_name": new_name,
+        "before": field_data(before, connection),
+        "after": field_data(getattr(operation, "field", None), connection),
+        "reversible": bool(operation.reversible),
+        "reduces_to_sql": bool(operation.reduces_to_sql),
+        "elidable": bool(operation.elidable),
+    }
+
+
+def symbol(operation):
+    """Return ``+ - ~ p s ?`` for the operation's category, as makemigrations prints it."""
+    category = getattr(operation, "category", None)  # Django 5.1 and later
+    if category is not None:
+        return category.value
+    name = type(operation).__name__
+    for prefix, sign in (("Create", "+"), ("Add", "+"), ("Delete", "-"), ("Remove", "-"), ("Run", "p")):
+        if name.startswith(prefix):
+            return "s" if name == "RunSQL" else sign
+    return "~"
+
+
+def _display_name(state, app_label, model):
+    if not model:
+        return None
+    known = state.models.get((app_label, model.lower()))
+    return known.name if known is not None else model
+
+
+def _state_field(state, app_label, model, name):
+    known = state.models.get((app_label, (model or "").lower()))
+    if known is None or not name:
+        return None
+    return dict(known.fields).get(name)
+
+
+def field_data(field, connection):
+    """Return a field: class, its keyword arguments as Python text, null, whether it has a default, its column type.
+
+    The column type is None where it cannot be told without a rendered model (relations).
+    """
+    if field is None:
+        return None
+    _name, path, _args, kwargs = field.deconstruct()
+    try:
+        db_type = None if field.is_relation else field.db_type(connection)
+    except Exception:  # a custom field may need a bound model
+        db_type = None
+    try:
+        to = field.remote_field.model if field.is_relation else None
+        to = getattr(to, "_meta", to)
+        to = getattr(to, "label", to)
+    except AttributeError:
+        to = None
+    return {
+        "class": path.rsplit(".", 1)[-1],
+        "code": field_code(field),
+        "null": bool(field.null),
+        "unique": bool(field.unique),
+        "has_default": bool(field.has_default()),
+        "has_db_default": "db_default" in kwargs,
+        "max_length": getattr(field, "max_length", None),
+        "max_digits": getattr(field, "max_digits", None),
+        "decimal_places": getattr(field, "decimal_places", None),
+        "many_to_many": bool(field.many_to_many),
+        "primary_key": bool(field.primary_key),
+        "to": str(to) if to else None,
+        "db_type": db_type,
+    }
+
+
+def field_code(field):
+    """Return a field as Python text, as a migration file would write it."""
+    from django.db.migrations.writer import MigrationWriter
+
+    try:
+        return MigrationWriter.serialize(field)[0]
+    except ValueError:  # a default that cannot be written into a migration; makemigrations will say so
+        return f"models.{type(field).__name__}(…)"

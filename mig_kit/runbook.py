@@ -1,0 +1,501 @@
+"""The thin thread: opens a target, offers the steps in order, keeps the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mig_kit import errors
+from mig_kit._version import __version__
+from mig_kit.progress import Progress, ProgressCallback
+from mig_kit.record import RunFolder, redact, write_report
+from mig_kit.steps import apply as apply_step
+from mig_kit.steps import backup as backup_step
+from mig_kit.steps import generate as generate_step
+from mig_kit.steps import preflight as preflight_step
+from mig_kit.steps import preview as preview_step
+from mig_kit.steps import review as review_step
+from mig_kit.steps import status as status_step
+from mig_kit.steps import verify as verify_step
+from mig_kit.steps.target import Target, open_target
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "RUN_FOLDER",
+    "Choice",
+    "Criterion",
+    "Finished",
+    "Interaction",
+    "Quiet",
+    "Runbook",
+    "SuccessCriteria",
+    "open_runbook",
+]
+
+# `mig-kit run` and `mig-kit lab` name the folder that the notebook's runbook keeps its record in.
+RUN_FOLDER = "MIG_KIT_RUN_FOLDER"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the picker holds: an app, and one of its migrations; None for all pending ones."""
+
+    app: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One of the runbook's success criteria: whether it holds (None: not looked at yet), and the evidence."""
+
+    criterion: str
+    holds: bool | None
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessCriteria:
+    """The runbook's success criteria, each with its evidence."""
+
+    criteria: tuple[Criterion, ...]
+
+    def __bool__(self) -> bool:
+        return all(each.holds for each in self.criteria)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return one row a criterion: [x] or [ ], criterion, evidence."""
+        import pandas
+
+        rows = [("[x]" if each.holds else "[ ]", each.criterion, each.evidence) for each in self.criteria]
+        return pandas.DataFrame(rows, columns=["", "success criterion", "evidence"])
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Where the record of a session lies."""
+
+    folder: Path
+    journal: Path
+    report: Path
+    notebook: Path | None
+    result: str
+
+
+class Interaction(Protocol):
+    """What a notebook adds to a runbook: progress that is seen, and widgets that set choices."""
+
+    def progress(self, step: str) -> contextlib.AbstractContextManager[ProgressCallback]:
+        """Show the progress of one step while the context lasts."""
+
+    def pick(self, runbook: Runbook) -> Any:
+        """Return the picker for app and migration."""
+
+    def questions(self, runbook: Runbook) -> Any:
+        """Return the form for makemigrations' questions."""
+
+    def checklist(self, runbook: Runbook) -> Any:
+        """Return the form for the generated files' checklist."""
+
+
+class Quiet:
+    """The interaction that shows nothing and asks nothing: terminals, tests, scripts."""
+
+    @contextlib.contextmanager
+    def progress(self, step: str) -> Iterator[ProgressCallback]:
+        """Take progress and drop it."""
+
+        def drop(_: Progress) -> None:
+            return None
+
+        yield drop
+
+    def pick(self, runbook: Runbook) -> Choice:
+        """Return the choice as it stands."""
+        return runbook.choice
+
+    def questions(self, runbook: Runbook) -> tuple[review_step.Question, ...]:
+        """Return the open questions."""
+        return runbook.review_of_now().open_questions
+
+    def checklist(self, runbook: Runbook) -> generate_step.Generated | None:
+        """Return what was generated."""
+        return runbook.generated
+
+
+@dataclass
+class _Session:
+    """What the steps so far left behind for the later ones."""
+
+    changes: review_step.ModelChanges | None = None
+    backup: backup_step.Backup | None = None
+    generated: list[generate_step.Generated] = field(default_factory=list)
+    previewed: dict[tuple[str | None, str | None], tuple[apply_step.PlannedMigration, ...]] = field(
+        default_factory=dict
+    )
+    applied: list[apply_step.Applied] = field(default_factory=list)
+    apply_error: str = ""
+    verification: verify_step.Verification | None = None
+
+
+class Runbook:
+    """One migration session on one database of one project: the steps in order, and the record of them.
+
+    Open one with ``mig_kit.open_runbook``. Each method is a step and returns its result; each is written to the
+    journal with its outcome. ``answers`` and ``choice`` hold what widgets or the caller chose. Not thread-safe.
+    """
+
+    def __init__(self, target: Target, *, run: RunFolder | None = None, interaction: Interaction | None = None) -> None:
+        self.target = target
+        self.interaction: Interaction = interaction or Quiet()
+        self.answers: dict[str, Any] = {}
+        self.choice = Choice()
+        self.run = run
+        self._session = _Session()
+        if run is not None:
+            run.journal.append("session opened", **self._facts())
+
+    def __repr__(self) -> str:
+        return f"<Runbook {self.target!r}>".replace("<Target ", "").replace(">>", ">")
+
+    def __enter__(self) -> Runbook:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker; the record stays as it is."""
+        self.target.close()
+
+    def _facts(self) -> dict[str, Any]:
+        target = self.target
+        return {
+            "project": str(target.project.root),
+            "database": f"{target.database}: {target.info.dbname}" if target.info else target.database,
+            "server": target.info.address if target.info else target.vendor,
+            "stage": target.stage,
+            "user": _user(),
+            "host": socket.gethostname(),
+            "commit": _commit(target.project.root),
+            "mig_kit": __version__,
+            "python": target.python,
+            "django": target.django,
+        }
+
+    @contextlib.contextmanager
+    def _step(self, step: str, **facts: Any) -> Iterator[dict[str, Any]]:
+        """Write a step's start and its end to the journal; the dict given takes facts for the end."""
+        outcome: dict[str, Any] = {}
+        journal = self.run.journal if self.run is not None else None
+        if journal is not None:
+            journal.append("step started", step=step, **facts)
+        clock = time.perf_counter()
+        try:
+            yield outcome
+        except BaseException as exc:
+            if journal is not None:
+                message = getattr(exc, "message", None) or f"{type(exc).__name__}: {exc}".rstrip(": ")
+                with contextlib.suppress(errors.RecordError):
+                    took = round(time.perf_counter() - clock, 3)
+                    journal.append("step failed", step=step, error=redact(message), duration_s=took)
+            raise
+        if journal is not None:
+            took = round(time.perf_counter() - clock, 3)
+            journal.append("step finished", step=step, duration_s=took, **outcome)
+
+    # The steps, in the runbook's order.
+
+    def preflight(self) -> preflight_step.Preflight:
+        """Check the runbook's prerequisites one by one. Read-only."""
+        with self._step("preflight") as outcome:
+            result = preflight_step.preflight(self.target)
+            outcome["summary"] = "ready" if result else repr(result)
+            return result
+
+    def review(self, *, apps: Sequence[str] | None = None) -> review_step.ModelChanges:
+        """Step 1: return the model changes that have no migration yet, and makemigrations' questions."""
+        with self._step("review") as outcome:
+            result = review_step.review(self.target, apps=apps, answers=self.answers)
+            self._session.changes = result
+            count = len(result.operations)
+            outcome["summary"] = f"{count} operations in {', '.join(result.apps)}" if count else "no changes detected"
+            outcome["operations"] = [f"{each.app}: {each.description}" for each in result.operations]
+            return result
+
+    def review_of_now(self) -> review_step.ModelChanges:
+        """Return the review with the answers as they stand, without an entry in the journal."""
+        return review_step.review(self.target, answers=self.answers)
+
+    def questions(self) -> Any:
+        """Return the form for makemigrations' questions; outside a notebook, the open questions."""
+        return self.interaction.questions(self)
+
+    def backup(self, *, script: bool | str | Path = False, jobs: int = 2) -> backup_step.Backup:
+        """Step 2: back the database up below ``.tmp/backups``; with ``script`` by the project's own script."""
+        with self._step("backup") as outcome, self.interaction.progress("backup") as progress:
+            result = backup_step.backup(self.target, script=script, jobs=jobs, progress=progress)
+            self._session.backup = result
+            outcome["summary"] = f"{result.path.name}: {result.size_bytes:,} bytes, {sum(result.rows.values()):,} rows"
+            outcome["backup"] = str(result.path)
+            outcome["files"] = {each.path: each.sha256 for each in result.files}
+            return result
+
+    def backups(self) -> pandas.DataFrame:
+        """Return the backups that exist as a DataFrame, newest first."""
+        return backup_step.backups(self.target)
+
+    def generate(
+        self,
+        answers: Mapping[str, Any] | None = None,
+        *,
+        apps: Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> generate_step.Generated:
+        """Step 3: write the migration files and check them; ``answers`` add to those that widgets gave."""
+        self.answers.update(answers or {})
+        with self._step("generate") as outcome:
+            result = generate_step.generate(self.target, answers=self.answers, apps=apps, name=name)
+            if result:
+                self._session.generated.append(result)
+            outcome["summary"] = (
+                f"{len(result.files)} files, {len(result.findings)} findings" if result else "nothing to generate"
+            )
+            outcome["files"] = {str(each.path): each.sha256 for each in result.files}
+            outcome["findings"] = [f"{each.id} {each.message}" for each in result.findings]
+            return result
+
+    def undo_generate(self) -> tuple[Path, ...]:
+        """Remove the files that the last ``generate`` wrote: only those, only while unapplied and unedited."""
+        if not self._session.generated:
+            raise errors.UsageError("This session has generated no files.", hint="remove others by hand")
+        with self._step("undo generate") as outcome:
+            removed = generate_step.undo(self.target, self._session.generated[-1])
+            self._session.generated.pop()
+            outcome["summary"] = f"{len(removed)} files removed"
+            return removed
+
+    @property
+    def generated(self) -> generate_step.Generated | None:
+        """What the last ``generate`` wrote, or None."""
+        return self._session.generated[-1] if self._session.generated else None
+
+    def checklist(self) -> Any:
+        """Return the form to tick the generated files off; outside a notebook, what was generated."""
+        return self.interaction.checklist(self)
+
+    def pick(self) -> Any:
+        """Return the picker for app and migration; ``choice`` holds what it chose."""
+        return self.interaction.pick(self)
+
+    def preview(
+        self, app: str | None = None, name: str | None = None, *, backwards: bool = False
+    ) -> preview_step.SqlPlan:
+        """Step 4: return the SQL of all pending migrations, an app's, or one, forwards or backwards."""
+        with self._step("preview", app=app, name=name, backwards=backwards) as outcome:
+            result = preview_step.preview(self.target, app, name, backwards=backwards)
+            if name is None and not backwards:
+                self._session.previewed[app, None] = apply_step.plan(self.target, app)
+            count = sum(len(each.statements) for each in result.migrations)
+            outcome["summary"] = f"{len(result.migrations)} migrations, {count} statements"
+            outcome["sql"] = result.text
+            return result
+
+    def apply(
+        self,
+        app: str | None = None,
+        name: str | None = None,
+        confirm: str | None = None,
+        *,
+        other_databases: bool = False,
+    ) -> apply_step.Applied:
+        """Step 5: apply all pending migrations, an app's, or those up to one.
+
+        In the stage production the name of the database has to be given as ``confirm``. When the plan is another one
+        than the preview of the same scope showed, it is refused. Raises ``GateClosed`` and ``ApplyFailed``.
+        """
+        journal = self.run.journal if self.run is not None else None
+        self._confirmed(confirm)
+
+        def on_event(event: str, data: dict[str, Any]) -> None:
+            if journal is None:
+                return
+            if event == "statement":
+                journal.append(
+                    "statement", app=data["app"], name=data["name"], sql=data["sql"], ms=round(data["ms"], 3)
+                )
+            elif event == "done":
+                journal.append(
+                    "migration applied", app=data["app"], name=data["name"], duration_ms=round(data["ms"], 3)
+                )
+
+        with (
+            self._step("apply", app=app, name=name) as outcome,
+            self.interaction.progress("apply") as progress,
+        ):
+            try:
+                result = apply_step.apply(
+                    self.target,
+                    app,
+                    name,
+                    expected=self._session.previewed.pop((app, name), None),
+                    other_databases=other_databases,
+                    progress=progress,
+                    on_event=on_event,
+                )
+            except errors.MigKitError as exc:
+                self._session.apply_error = exc.message.splitlines()[0]
+                raise
+            self._session.apply_error = ""
+            self._session.applied.append(result)
+            outcome["summary"] = f"{len(result.migrations)} migrations applied in {result.duration_s:.2f} s"
+            outcome["migrations"] = [str(each) for each in result.migrations]
+            return result
+
+    def _confirmed(self, confirm: str | None) -> None:
+        info = self.target.info
+        if self.target.stage != "production" or info is None or confirm == info.dbname:
+            return
+        said = "no name was given" if confirm is None else f"{confirm!r} was given"
+        raise errors.GateClosed(
+            f"This is production: the name of the database has to be typed, and {said}.",
+            gate="name typed",
+            hint=f"rb.apply(confirm={info.dbname!r}), when {info.safe} is the one you mean",
+        )
+
+    def verify(
+        self, *, apps: Sequence[str] | None = None, queries: Mapping[str, str] | None = None
+    ) -> verify_step.Verification:
+        """Step 6: check that all is applied and that models, admin, rows and the user's own queries hold."""
+        with self._step("verify") as outcome, self.interaction.progress("verify") as progress:
+            backup = self._session.backup
+            if backup is None and self.target.info is not None:
+                backup = backup_step.latest_backup(self.target)
+            result = verify_step.verify(
+                self.target, apps=apps or self._affected(), backup=backup, queries=queries, progress=progress
+            )
+            self._session.verification = result
+            outcome["summary"] = "all checks hold" if result else repr(result)
+            outcome["checks"] = {each.name: f"{each.state}: {each.detail}" for each in result.checks}
+            return result
+
+    def _affected(self) -> list[str] | None:
+        """The apps whose migrations this session applied, with the project's own; None where it applied none."""
+        labels = {each["label"] for each in self.target.description["apps"]}
+        applied = {each.app for result in self._session.applied for each in result.migrations} & labels
+        return sorted(applied | set(self.target.own_apps)) if applied else None
+
+    def status(self, app: str | None = None) -> pandas.DataFrame:
+        """Return showmigrations as a DataFrame."""
+        return status_step.status(self.target, app)
+
+    def history(self) -> pandas.DataFrame:
+        """Return ``django_migrations`` as a DataFrame, in the order it was written."""
+        return status_step.history(self.target)
+
+    def query(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timeout_s: float = 30
+    ) -> pandas.DataFrame:
+        """Run one SELECT in a READ ONLY transaction with a timeout in seconds; return a DataFrame."""
+        return status_step.query(self.target, sql, params, timeout_s=timeout_s)
+
+    def success_criteria(self) -> SuccessCriteria:
+        """Return the runbook's success criteria, each with the evidence of this session."""
+        session = self._session
+        generated = [each for result in session.generated for each in result.files]
+        criteria = [
+            Criterion(
+                "makemigrations creates expected migration files",
+                bool(generated) if generated or session.changes else None,
+                ", ".join(f"{each.app}.{each.name}" for each in generated) or "no file was generated in this session",
+            ),
+            self._verified("showmigrations shows all migrations applied", "showmigrations: all applied"),
+            Criterion(
+                "No errors during migrate",
+                (not session.apply_error) if session.applied or session.apply_error else None,
+                session.apply_error
+                or f"{sum(len(each.migrations) for each in session.applied)} migrations applied in this session",
+            ),
+            self._verified("Models can be imported and queried", "models import and can be queried"),
+            self._verified("Admin interface works correctly", "admin works"),
+        ]
+        return SuccessCriteria(tuple(criteria))
+
+    def _verified(self, criterion: str, name: str) -> Criterion:
+        if self._session.verification is None:
+            return Criterion(criterion, None, "not verified yet: rb.verify()")
+        check = self._session.verification.check(name)
+        holds = {"ok": True, "warning": True, "failed": False}.get(check.state)
+        return Criterion(criterion, holds, check.detail)
+
+    def finish(self) -> Finished:
+        """Close the record: the journal's last entry, and the HTML report of the notebook as it is on disk."""
+        if self.run is None:
+            raise errors.RecordError(
+                "This runbook keeps no record.", hint="open it with record=True, before the first step"
+            )
+        verification = self._session.verification
+        if verification is None:
+            result = "finished without verification"
+        else:
+            result = "finished, verified" if verification else "finished, verification failed"
+        self.run.journal.append("session finished", result=result)
+        notebook = self.run.notebook_path if self.run.notebook_path.exists() else None
+        write_report(self.run.notebook_path, self.run.journal, self.run.report_path)
+        return Finished(self.run.path, self.run.journal.path, self.run.report_path, notebook, result)
+
+
+def open_runbook(
+    path: str | Path = ".",
+    *,
+    database: str | None = None,
+    stage: str | None = None,
+    python: str | Path | None = None,
+    settings: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    record: bool = True,
+    interaction: Interaction | None = None,
+) -> Runbook:
+    """Open a session on a Django project: find it, start its worker, begin the record.
+
+    ``path``: the folder of manage.py or one around it. ``database``: an alias of DATABASES. ``stage``: development,
+    staging or production; inferred when not given, erring to production. ``python``, ``settings`` and ``environ``
+    name what is not found by itself. With ``record`` a run folder is made below ``.mig/runs`` in the project.
+    Nothing in the project or the database is changed. Raises the ``MigKitError`` that fits.
+    """
+    target = open_target(path, database=database, stage=stage, python=python, settings=settings, environ=environ)
+    try:
+        run = None
+        if record:
+            named = os.environ.get(RUN_FOLDER)
+            run = RunFolder.open(named) if named else RunFolder.create(target.project.root, "session")
+        return Runbook(target, run=run, interaction=interaction)
+    except BaseException:
+        target.close()
+        raise
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _commit(root: Path) -> str:
+    """Return the commit of the project's checkout, marked when files differ from it; empty without one."""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,173 @@
+"""Step 4, preview: the SQL that migrations would run, as far as it can be told without running them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mig_kit import errors
+from mig_kit.steps.target import Target
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["MigrationSql", "OperationSql", "SqlPlan", "format_sql", "preview"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationSql:
+    """One operation's statements, formatted; ``note`` says plainly what cannot be known here, None where all is."""
+
+    operation: str
+    description: str
+    statements: tuple[str, ...]
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationSql:
+    """One migration's SQL. ``exact``: the database is at the state just before it, so Django saw what it will see.
+
+    ``deferred``: statements that Django holds back until the end of the migration.
+    """
+
+    app: str
+    name: str
+    backwards: bool
+    atomic: bool
+    exact: bool
+    operations: tuple[OperationSql, ...]
+    deferred: tuple[str, ...]
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """Every statement in the order it runs."""
+        return tuple(each for operation in self.operations for each in operation.statements) + self.deferred
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What cannot be known, once each."""
+        return tuple(dict.fromkeys(each.note for each in self.operations if each.note))
+
+    @property
+    def text(self) -> str:
+        """The migration as an SQL script, its operations and notes as comments."""
+        lines = [f"-- {self.app}.{self.name}" + (" (backwards)" if self.backwards else "")]
+        if not self.atomic:
+            lines.append("-- not atomic: each statement stands when it has run, whatever comes after")
+        for operation in self.operations:
+            lines.append(f"\n-- {operation.description}")
+            if operation.note:
+                lines.append(f"-- NOT KNOWN HERE: {operation.note}")
+            elif not operation.statements:
+                lines.append("-- (no SQL)")
+            lines += operation.statements
+        if self.deferred:
+            lines += ["\n-- held back until the end of the migration", *self.deferred]
+        body = "\n".join(lines) + "\n"
+        return f"BEGIN;\n{body}COMMIT;\n" if self.atomic and self.statements else body
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPlan:
+    """The SQL of one or several migrations, in the order they would run."""
+
+    migrations: tuple[MigrationSql, ...]
+
+    def __repr__(self) -> str:
+        count = sum(len(each.statements) for each in self.migrations)
+        unknown = sum(bool(each.notes) for each in self.migrations)
+        more = f"; {unknown} not wholly known" if unknown else ""
+        return f"<SqlPlan: {len(self.migrations)} migrations, {count} statements{more}>"
+
+    def __bool__(self) -> bool:
+        return bool(self.migrations)
+
+    @property
+    def text(self) -> str:
+        """All of it as one SQL script."""
+        return "\n".join(each.text for each in self.migrations)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return one row a statement (or a note): migration, operation, sql, note."""
+        import pandas
+
+        rows = []
+        for migration in self.migrations:
+            label = f"{migration.app}.{migration.name}"
+            for operation in migration.operations:
+                rows += [(label, operation.description, sql, "") for sql in operation.statements]
+                if operation.note:
+                    rows.append((label, operation.description, "", operation.note))
+            rows += [(label, "(held back to the end)", sql, "") for sql in migration.deferred]
+        return pandas.DataFrame(rows, columns=["migration", "operation", "sql", "note"])
+
+
+def preview(
+    target: Target,
+    app: str | None = None,
+    name: str | None = None,
+    *,
+    backwards: bool = False,
+    migrations: Sequence[tuple[str, str]] | None = None,
+) -> SqlPlan:
+    """Return the SQL of migrations in one pass; read-only, everything is rolled back.
+
+    Without arguments: all pending ones. ``app``: that app's pending ones. ``app`` and ``name``: that one migration,
+    applied or not; with ``backwards`` the way back from it. ``migrations``: (app, name) pairs.
+    Raises ``AppNotFound`` and ``MigrationNotFound`` with the nearest names.
+    """
+    if migrations is None and app is not None and name is not None:
+        migrations = [(app, name)]
+    if backwards and migrations is None:
+        raise errors.UsageError(
+            "A way back needs to know from where.",
+            hint="name a migration: rb.preview(app, name, backwards=True)",
+        )
+    pairs = [list(each) for each in migrations] if migrations is not None else None
+    data = target.ask("sql", migrations=pairs, app=app, name=None, backwards=backwards)
+    return SqlPlan(
+        tuple(
+            MigrationSql(
+                app=each["app"],
+                name=each["name"],
+                backwards=each["backwards"],
+                atomic=each["atomic"],
+                exact=each["exact"],
+                operations=tuple(
+                    OperationSql(
+                        operation=operation["class"],
+                        description=operation["describe"],
+                        statements=tuple(format_sql(sql) for sql in operation["sql"]),
+                        note=operation["note"],
+                    )
+                    for operation in each["operations"]
+                ),
+                deferred=tuple(format_sql(sql) for sql in each["deferred"]),
+            )
+            for each in data
+        )
+    )
+
+
+def format_sql(sql: str) -> str:
+    """Return SQL formatted by sqlparse, one statement a paragraph; as it is where sqlparse gives up (a very long one).
+
+    A short schema statement stays on its line, where it reads best.
+    """
+    import sqlparse
+
+    try:
+        return "\n".join(_format_one(each) for each in sqlparse.split(sql))
+    except sqlparse.exceptions.SQLParseError:
+        return sql.strip()
+
+
+def _format_one(statement: str) -> str:
+    import sqlparse
+
+    statement = statement.strip()
+    if "\n" not in statement and len(statement) <= 110:
+        return statement
+    return str(sqlparse.format(statement, reindent=True, indent_width=4, wrap_after=100)).strip()

@@ -1,0 +1,7 @@
+from django.contrib import admin
+
+from . import models
+
+admin.site.register(models.Recount)
+admin.site.register(models.Shelf)
+admin.site.register(models.StockPlace)
