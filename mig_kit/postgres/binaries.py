@@ -69,12 +69,7 @@ class Binaries:
     def _ask(self, *arguments: str) -> str:
         # pg_dump says what its build lacks before it tries to connect, and there is nothing to connect to.
         run = subprocess.run(
-            [
-                str(self.tool("pg_dump")),
-                "--no-password",
-                f"--dbname=host={_NOWHERE} sslmode=require",
-                *arguments,
-            ],
+            [self.tool("pg_dump"), "--no-password", f"--dbname=host={_NOWHERE} sslmode=require", *arguments],
             capture_output=True,
             text=True,
             errors="replace",
@@ -156,11 +151,8 @@ def _named(bin_dir: Path, floor: int, needs: Sequence[str], ssl: bool) -> Binari
 
 
 def _none_found(floor: int, needs: Sequence[str], ssl: bool, seen: Sequence[Binaries]) -> BinariesNotFound:
-    what = (
-        " and ".join(needs)
-        + (f" of PostgreSQL {floor} or newer" if floor else "")
-        + (" with SSL" if ssl else "")
-    )
+    what = " and ".join(needs) + (f" of PostgreSQL {floor} or newer" if floor else "")
+    what += " with SSL" if ssl else ""
     there = "; ".join(dict.fromkeys(f"{one.version_text} in {one.bin_dir}" for one in seen)) or "none at all"
     package = f"postgresql-client-{floor}" if floor else "PostgreSQL's client programs"
     return BinariesNotFound(

@@ -30,6 +30,8 @@ __all__ = ["DumpResult", "dump"]
 
 _TICK_S = 0.5
 _LITTLE_SPACE = 1 << 20
+_LIMITS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"]
+_SSL_MODES = ("require", "verify-ca", "verify-full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def dump(
         raise BackupError(
             f"The directory {target_dir} is not empty.", hint="name one that does not exist yet"
         )
-    with contextlib.closing(connect(info, autocommit=False)) as conn:
+    with contextlib.closing(connect(info)) as conn:
         version = server_version(conn)
         chosen = _fitting(binaries, version, _needs_ssl(conn, info))
         with _removed_on_failure(target_dir):
@@ -104,6 +106,8 @@ def _dump(
     tables: Sequence[Table] | None,
 ) -> DumpResult:
     started, clock = datetime.now(UTC), time.monotonic()
+    # Said before it is done, for it waits where somebody holds a table in ACCESS EXCLUSIVE mode.
+    progress(Progress("backup", "taking a snapshot and listing the tables"))
     snapshot = _export_snapshot(conn)
     counted = list(all_tables(conn) if tables is None else tables)
     changed = threading.Event()
@@ -210,18 +214,14 @@ def _watch(
 
 
 def _export_snapshot(conn: Connection) -> str:
+    # The snapshot has to outlive whatever limits the role or the database sets; they are lifted outside of the
+    # transaction, for inside it the shortest of them may already strike. And a count must not be silently
+    # smaller than the table: pg_dump reads with row_security off as well.
+    conn.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(%s)", (_LIMITS,))
+    conn.execute("SET row_security = off")
+    conn.autocommit = False
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     conn.read_only = True
-    # The snapshot has to outlive whatever limits the role or the database sets. And a count must not be
-    # silently smaller than the table: pg_dump reads with row_security off as well.
-    for name in (
-        "statement_timeout",
-        "lock_timeout",
-        "idle_in_transaction_session_timeout",
-        "transaction_timeout",
-    ):
-        conn.execute("SELECT set_config(name, '0', true) FROM pg_settings WHERE name = %s", (name,))
-    conn.execute("SET LOCAL row_security = off")
     row = conn.execute("SELECT pg_export_snapshot()").fetchone()
     assert row is not None
     return str(row[0])
@@ -229,11 +229,7 @@ def _export_snapshot(conn: Connection) -> str:
 
 def _needs_ssl(conn: Connection, info: ConnectionInfo) -> bool:
     """Tell whether pg_dump must encrypt: told to, or lest data cross a network in the clear."""
-    demanded = info.options.get("sslmode", os.environ.get("PGSSLMODE", "")) in (
-        "require",
-        "verify-ca",
-        "verify-full",
-    )
+    demanded = info.options.get("sslmode", os.environ.get("PGSSLMODE", "")) in _SSL_MODES
     return demanded or (bool(conn.pgconn.ssl_in_use) and not info.is_local)
 
 
@@ -261,9 +257,8 @@ def _failed(why: str, target: Path) -> BackupError:
     full = "No space left" in why or "quota" in why.lower() or "File too large" in why
     with contextlib.suppress(OSError):
         full = full or shutil.disk_usage(target).free < _LITTLE_SPACE
-    hint = (
-        f"free space for {target.parent}, or choose another place" if full else "see the server's log as well"
-    )
+    full_hint = f"free space for {target.parent}, or choose another place"
+    hint = full_hint if full else "see the server's log as well"
     return BackupError(
         f"pg_dump failed, and no backup was kept: {why}.", hint=f"{hint}; then run the backup again"
     )

@@ -25,10 +25,10 @@ __all__ = ["explain", "first_line"]
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """The server's answer: ``sqlstate`` and ``routine`` (the C function) are '' where nothing tells them."""
+    """The server's answer: ``sqlstate`` is '' where nothing tells it."""
 
     sqlstate: str
-    routine: str
+    by_pg_hba: bool = False
 
 
 def explain(info: ConnectionInfo, error: psycopg.Error, timeout: int) -> DatabaseError:
@@ -38,25 +38,19 @@ def explain(info: ConnectionInfo, error: psycopg.Error, timeout: int) -> Databas
     if isinstance(error, psycopg.errors.ConnectionTimeout):
         return _unreachable(where, f"no answer within {timeout} s")
     if isinstance(error, psycopg.ProgrammingError):  # libpq did not even try
-        return DatabaseError(
-            f"The connection settings for {where} cannot be used: {text}.", hint=_CHECK_OPTIONS
-        )
-    needs_password = bool(error.pgconn and error.pgconn.needs_password)
-    if needs_password:
+        message = f"The connection settings for {where} cannot be used: {text}."
+        return DatabaseError(message, hint=_CHECK_OPTIONS)
+    if error.pgconn and error.pgconn.needs_password:
         return WrongPassword(
             f"The server at {where} asks for the password of the user {info.user!r}, and none was given.",
             hint="set PASSWORD in the project's DATABASES, or in the .env file it reads",
         )
     conninfo = make_conninfo("", **{"connect_timeout": timeout, **info.params()})
-    refusal = (
-        _Refusal(error.sqlstate, "") if error.sqlstate else _traced(conninfo, timeout) or _in_english(text)
-    )
+    refusal = _Refusal(error.sqlstate) if error.sqlstate else _traced(conninfo, timeout) or _in_english(text)
     match refusal.sqlstate:
         case "28P01":
             return _wrong_password(info)
-        case "28000" if (
-            refusal.routine != "ClientAuthentication"
-        ):  # that routine reports pg_hba.conf's rejections
+        case "28000" if not refusal.by_pg_hba:
             return _wrong_password(info, text)
         case "3D000":
             return DatabaseNotFound(
@@ -130,7 +124,11 @@ def _traced(conninfo: str, timeout: int) -> _Refusal | None:
             conn.finish()
         trace.seek(0)
         answers = re.findall(rb'\tErrorResponse\t.* C "(\w{5})".*? R "(\w+)"', trace.read())
-    return _Refusal(*(part.decode() for part in answers[-1])) if answers else None
+    if not answers:
+        return None
+    sqlstate, routine = answers[-1]
+    # The C function that reports what pg_hba.conf rejects; it shares its SQLSTATE with an unknown role.
+    return _Refusal(sqlstate.decode(), routine == b"ClientAuthentication")
 
 
 def _poll(conn: pq.abc.PGconn, deadline: float) -> None:
@@ -144,21 +142,16 @@ def _poll(conn: pq.abc.PGconn, deadline: float) -> None:
             return
 
 
-_ENGLISH = (
-    ("28P01", "", r"password authentication failed for user"),
-    ("28000", "ClientAuthentication", r"no pg_hba.conf entry|pg_hba.conf rejects"),
-    (
-        "28000",
-        "",
-        r"role \".*\" (does not exist|is not permitted to log in)|(Peer|Ident) authentication failed",
-    ),
-    ("3D000", "", r"database \".*\" does not exist"),
-    ("57P03", "", r"the database system is (starting up|shutting down|not yet accepting|in recovery)"),
-)
+_ENGLISH = {
+    r"password authentication failed for user": _Refusal("28P01"),
+    r"no pg_hba\.conf entry|pg_hba\.conf rejects": _Refusal("28000", by_pg_hba=True),
+    r"role \".*\" (does not exist|is not permitted to log in)": _Refusal("28000"),
+    r"(Peer|Ident) authentication failed": _Refusal("28000"),
+    r"database \".*\" does not exist": _Refusal("3D000"),
+    r"the database system is (starting up|shutting down|not yet accepting|in recovery)": _Refusal("57P03"),
+}
 
 
 def _in_english(text: str) -> _Refusal:
-    for sqlstate, routine, pattern in _ENGLISH:
-        if re.search(pattern, text):
-            return _Refusal(sqlstate, routine)
-    return _Refusal("", "")
+    found = (refusal for pattern, refusal in _ENGLISH.items() if re.search(pattern, text))
+    return next(found, _Refusal(""))

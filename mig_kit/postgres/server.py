@@ -99,13 +99,10 @@ class Server:
         """
         data_dir = data_dir.absolute()
         if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
-            there = (data_dir / _SIDE_FILE).exists()
-            raise DatabaseError(
-                f"The data directory {data_dir} is not empty.",
-                hint="open the server that is there: Server.open(data_dir)"
-                if there
-                else "choose an empty directory",
-            )
+            hint = "choose an empty directory"
+            if (data_dir / _SIDE_FILE).exists():
+                hint = "open the server that is there: Server.open(data_dir)"
+            raise DatabaseError(f"The data directory {data_dir} is not empty.", hint=hint)
         account = server_account()
         original = binaries or find_binaries(needs=_NEEDS)
         binaries = reachable(original, account)
@@ -238,6 +235,9 @@ class Server:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        if not self.data_dir.is_dir():  # deleted behind our back: a server whose data are gone ends by itself
+            yield
+            return
         with (self.data_dir / ".lock").open("a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -46,9 +47,10 @@ def _start(channel):
 _start(channel)
 """
 
-# `cd` first, so that the folder mig_kit was started from cannot shadow a module that the interpreter imports;
-# then everything the process prints, from its first line on, goes to the log.
-LAUNCH = 'cd "$0" && log="$1" && shift && exec "$@" 2>>"$log"'
+# The interpreter starts in an empty folder of its own, where no queue.py or json.py shadows what execnet imports;
+# the worker goes to the project's folder once it stands. Everything it prints, from its first line on, goes to the
+# log. The two variables would lead another interpreter than this one astray.
+LAUNCH = 'cd "$0" && exec 2>>output.log && unset PYTHONHOME __PYVENV_LAUNCHER__ && exec "$@"'
 
 
 class Worker:
@@ -72,6 +74,7 @@ class Worker:
         self._databases = {alias: dict(values) for alias, values in (databases or {}).items()}
         self._start_timeout = start_timeout
         self._lock = threading.RLock()
+        self._asking = False
         self._running: _Process | None = None
 
     def __repr__(self) -> str:
@@ -92,24 +95,30 @@ class Worker:
         timeout: float | None = 600.0,
         **args: Any,
     ) -> Any:
-        """Ask for one method and return its answer as plain data; ``timeout`` in seconds, None for none.
+        """Ask for one method and return its answer as plain data.
 
-        Raises the ``mig_kit.errors`` class that fits. Ctrl-C interrupts the work in the worker, calls
-        ``on_interrupt`` (to cancel a statement that the driver waits for), waits for it to roll back, and is
-        raised again.
+        ``timeout``: seconds without an answer or an event, None for any length. Raises the ``mig_kit.errors`` class
+        that fits. Ctrl-C interrupts the work in the worker, which cancels the statement under way and rolls back;
+        then it is raised again. ``on_interrupt`` is called meanwhile. What ``on_event`` raises does the same, and
+        is raised.
         """
         with self._lock:
-            if self._running is not None and (not self._running.alive() or self._running.out_of_date()):
-                self.close()
-            if self._running is None:
-                self._running = self._start()
-            running = self._running
+            if self._asking:
+                raise errors.UsageError(
+                    f"The worker cannot be asked for {method!r} from a callback of a request that is still under way.",
+                    hint="ask once the request has been answered",
+                )
+            self._asking = True
             try:
-                return running.ask(method, args, on_event, timeout, on_interrupt)
-            except (errors.WorkerError, KeyboardInterrupt):
-                if not running.alive():
+                if self._running is not None and (not self._running.alive() or self._running.out_of_date()):
                     self.close()
-                raise
+                if self._running is None:
+                    self._running = self._start()
+                return self._running.ask(method, args, on_event, timeout, on_interrupt)
+            finally:
+                self._asking = False
+                if self._running is not None and not self._running.alive():
+                    self.close()
 
     def _start(self) -> _Process:
         self.starts += 1
@@ -133,31 +142,38 @@ class _Process:
     """One worker process and the channel to it."""
 
     def __init__(self, project: Project, databases: Mapping[str, Any], timeout: float) -> None:
-        self._counter = 0
-        self._watch: dict[str, Any] = {}
-        handle, log = tempfile.mkstemp(prefix="mig-kit-worker-", suffix=".log")  # private to the user
-        os.close(handle)
-        self._log = Path(log)
         self._project = project
-        command = shlex.join(["sh", "-c", LAUNCH, str(project.work_dir), log, str(project.python)])
+        self._sent = self._answered = 0
+        self._watch: dict[str, Any] = {}
+        self._env_file_there = project.env_file is not None and project.env_file.exists()
+        if not project.work_dir.is_dir():
+            raise errors.ProjectNotFound(
+                f"The project's folder {project.work_dir} is not there any more.", hint="open the runbook again"
+            )
+        options = {
+            "name": NAME,
+            "package": str(PACKAGE),
+            "work_dir": str(project.work_dir),
+            "root": str(project.root),
+            "settings": project.settings,
+            "environ": dict(project.named_environ),
+            "defaults": _defaults(project),
+            "manage_py": str(project.manage_py) if project.manage_py else None,
+            "env_file": str(project.env_file) if project.env_file else None,
+            "databases": dict(databases),
+        }
+        self._folder = Path(tempfile.mkdtemp(prefix="mig-kit-worker-"))  # private to the user
+        log = self._folder / "output.log"
+        log.touch()
+        self._log = log.open("rb")
+        command = shlex.join(["sh", "-c", LAUNCH, str(self._folder), str(project.python)])
         self._group = execnet.Group()
         try:
             self._gateway: Gateway = self._group.makegateway(f"popen//python={command}")
+            # execnet keeps its process to itself; nothing public tells whether it lives.
+            self._popen: subprocess.Popen[bytes] = self._gateway._io.popen  # type: ignore[attr-defined]
             self._channel: Channel = self._gateway.remote_exec(BOOTSTRAP)
-            self._channel.send(
-                {
-                    "name": NAME,
-                    "package": str(PACKAGE),
-                    "work_dir": str(project.work_dir),
-                    "root": str(project.root),
-                    "settings": project.settings,
-                    "environ": dict(project.named_environ),
-                    "defaults": _defaults(project),
-                    "manage_py": str(project.manage_py) if project.manage_py else None,
-                    "env_file": str(project.env_file) if project.env_file else None,
-                    "databases": dict(databases),
-                }
-            )
+            self._channel.send(options)
         except (OSError, EOFError, execnet.HostNotFound) as exc:
             output = self.last_output()
             self.end()
@@ -166,14 +182,17 @@ class _Process:
                 + (f": {output.splitlines()[-1]}" if output else f": {exc}."),
                 hint="name the project's own interpreter with python=… / --python",
             ) from None
-        # execnet keeps its process to itself; nothing public tells whether it lives.
-        self._popen: subprocess.Popen[bytes] = self._gateway._io.popen  # type: ignore[attr-defined]
+        except BaseException:
+            self.end()
+            raise
         self.pid = self._popen.pid
         try:
             self._receive(0, None, timeout, "start")
         except BaseException:
             self.end()
             raise
+        # The log stays readable through its handle; a killed notebook leaves nothing lying about.
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def alive(self) -> bool:
         return self._popen.poll() is None and not self._channel.isclosed()
@@ -182,20 +201,20 @@ class _Process:
         """Say whether any file the process was made from was changed, or came or went beside them."""
         for path, (mtime, size) in self._watch.get("files", {}).items():
             try:
-                stat = os.stat(path)
+                stat = Path(path).stat()
             except OSError:
                 return True
             if (stat.st_mtime_ns, stat.st_size) != (mtime, size):
                 return True
         for folder, names in self._watch.get("folders", {}).items():
             try:
-                now = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
+                now = sorted(each.name for each in Path(folder).iterdir() if each.name.endswith(".py"))
             except OSError:
                 now = []
             if now != list(names):
                 return True
         env_file = self._project.env_file
-        return env_file is not None and not env_file.exists()
+        return env_file is not None and env_file.exists() != self._env_file_there
 
     def ask(
         self,
@@ -205,16 +224,27 @@ class _Process:
         timeout: float | None,
         on_interrupt: Callable[[], None] | None,
     ) -> Any:
-        self._counter += 1
+        self._sent += 1
         try:
-            self._channel.send({"id": self._counter, "method": method, "args": dict(args)})
+            self._send(method, args)
+            return self._receive(self._sent, on_event, timeout, method)
+        except BaseException:
+            # Ctrl-C, or a callback that raised: nobody waits for the work any more, so it must not go on.
+            if self._answered < self._sent and self.alive():
+                self._interrupt(on_interrupt)
+            raise
+
+    def _send(self, method: str, args: Mapping[str, Any]) -> None:
+        try:
+            self._channel.send({"id": self._sent, "method": method, "args": dict(args)})
+        except execnet.DumpError as exc:
+            self._answered = self._sent
+            raise errors.UsageError(
+                f"An argument of {method!r} is not plain data: {exc}.",
+                hint="give text, numbers, True, False or None; a date, say, as the text of a Python expression",
+            ) from None
         except OSError:
             raise self._died(method) from None
-        try:
-            return self._receive(self._counter, on_event, timeout, method)
-        except KeyboardInterrupt:
-            self._interrupt(on_interrupt)
-            raise
 
     def _receive(self, number: int, on_event: EventCallback | None, timeout: float | None, method: str) -> Any:
         while True:
@@ -237,6 +267,7 @@ class _Process:
                 if on_event is not None:
                     on_event(message["event"], message["data"])
                 continue
+            self._answered = number
             if "error" in message:
                 raise _as_error(message["error"])
             self._watch = message["watch"]
@@ -246,12 +277,14 @@ class _Process:
         """Interrupt the request under way; end the process when it does not stop within ten seconds."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGINT)
-        try:
+        # The reason for the interruption is what the caller gets to see, not what came after it.
+        with contextlib.suppress(Exception, KeyboardInterrupt):
             if on_interrupt is not None:
                 on_interrupt()
-            self._receive(self._counter, None, 10.0, "interrupt")
-        except (errors.MigKitError, KeyboardInterrupt):
-            pass  # it answered that it was interrupted, or it is gone
+        with contextlib.suppress(Exception, KeyboardInterrupt):
+            self._receive(self._sent, None, 10.0, "interrupt")
+        if self._answered < self._sent:
+            self.end()
 
     def _died(self, method: str, exc: BaseException | None = None) -> errors.WorkerDied:
         with contextlib.suppress(Exception):
@@ -270,20 +303,21 @@ class _Process:
     def last_output(self, limit: int = 4000) -> str:
         """Return the end of what the process printed."""
         try:
-            with self._log.open("rb") as log:
-                log.seek(max(0, self._log.stat().st_size - limit))
-                return log.read().decode("utf-8", "replace").strip()
-        except OSError:
+            self._log.seek(max(0, os.fstat(self._log.fileno()).st_size - limit))
+            return self._log.read().decode("utf-8", "replace").strip()
+        except (OSError, ValueError):
             return ""
 
     def end(self) -> None:
-        self._group.terminate(timeout=1.0)
-        self._log.unlink(missing_ok=True)
+        """End the process: it is asked to, has three seconds to roll back, and is killed then."""
+        self._group.terminate(timeout=3.0)
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _defaults(project: Project) -> dict[str, str]:
     """Return what ``.env`` says now: it may have been edited since the project was found."""
-    if project.env_file is None:
+    if project.env_file is None or not project.env_file.exists():
         return {}
     return dict(read_env_file(project.env_file, os.environ).variables)
 
@@ -300,9 +334,7 @@ def _as_error(data: Mapping[str, Any]) -> BaseException:
     if kind == "AppNotFound":
         return errors.AppNotFound(extra["app"], nearest=extra["nearest"])
     if kind == "MigrationNotFound":
-        return errors.MigrationNotFound(
-            extra["app"], extra["name"], nearest=extra["nearest"], ambiguous=bool(extra.get("ambiguous"))
-        )
+        return _migration_not_found(extra, hint)
     if kind == "UnansweredQuestions":
         return _unanswered(extra["questions"])
     if kind == "GateClosed":
@@ -315,15 +347,25 @@ def _as_error(data: Mapping[str, Any]) -> BaseException:
     return error  # type: ignore[no-any-return]
 
 
+def _migration_not_found(extra: Mapping[str, Any], hint: str) -> errors.MigrationNotFound:
+    error = errors.MigrationNotFound(
+        extra["app"], extra["name"], nearest=extra["nearest"], ambiguous=bool(extra.get("ambiguous"))
+    )
+    if extra.get("note"):
+        error.message = extra["note"]
+        error.args = (error.message,)
+        error.hint = hint or error.hint
+    return error
+
+
 def _unanswered(questions: list[dict[str, Any]]) -> errors.UnansweredQuestions:
     count = len(questions)
+    asked = "a question that has" if count == 1 else f"{count} questions that have"
     listed = "\n".join(f"  {each['id']}\n    {each['text']}" for each in questions)
     example = questions[0]
     answer = "True" if example["choices"] == ["yes", "no"] else repr(example.get("suggestion") or "''")
     return errors.UnansweredQuestions(
-        f"makemigrations asks {'a question' if count == 1 else f'{count} questions'} that has no answer yet:\n{listed}"
-        if count == 1
-        else f"makemigrations asks {count} questions that have no answer yet:\n{listed}",
+        f"makemigrations asks {asked} no answer yet:\n{listed}",
         questions=questions,
         hint=f"answer by id: answers={{{example['id']!r}: {answer}}}",
     )

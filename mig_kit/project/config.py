@@ -83,9 +83,7 @@ def _table(path: Path) -> dict[str, Any] | None:
             raise ConfigError(f"{path} has a table [tool.{name}].", hint="its name is [tool.mig_kit]")
     table = tool.get("mig_kit")
     if table is not None and not isinstance(table, dict):
-        raise ConfigError(
-            f"tool.mig_kit in {path} is {_kind(table)}, not a table.", hint="write it as [tool.mig_kit]"
-        )
+        raise ConfigError(f"tool.mig_kit in {path} is {_kind(table)}, not a table.", hint="write it as [tool.mig_kit]")
     return table
 
 

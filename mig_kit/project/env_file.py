@@ -85,9 +85,7 @@ def read_env_file(path: Path, environ: Mapping[str, str]) -> EnvFile:
 
     names = f"{len(values)} variable{'' if len(values) == 1 else 's'}"
     notes = [f".env: {path} ({names}, used where the environment does not set them)."]
-    notes += [
-        f"Line {b.original.line} of {path} cannot be read and was left out." for b in bindings if b.error
-    ]
+    notes += [f"Line {b.original.line} of {path} cannot be read and was left out." for b in bindings if b.error]
     if differs:
         # Other readers (django-environ, decouple) treat $, \ and # otherwise, and what is offered here
         # comes before what they read: a wrong password would otherwise be hard to trace to its cause.

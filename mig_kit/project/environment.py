@@ -61,9 +61,7 @@ def inspect_environment(prefix: Path, environ: Mapping[str, str]) -> Candidate:
     if not is_dir(prefix):
         flaw = "is not there"
     elif not exists(python):
-        flaw = (
-            f"has lost its interpreter ({python} leads nowhere)" if is_link(python) else "has no interpreter"
-        )
+        flaw = f"has lost its interpreter ({python} leads nowhere)" if is_link(python) else "has no interpreter"
     elif django is None:
         flaw = "has no Django"
     else:
@@ -98,9 +96,7 @@ def _version(cfg: Mapping[str, str], prefix: Path) -> tuple[int, int] | None:
     named = [cfg.get("version_info", ""), cfg.get("version", "")]
     named += [path.name.removeprefix("python-") for path in matching(prefix, "conda-meta/python-[23].*.json")]
     # A conda prefix may hold a symlink lib/python3.1 beside the real folder.
-    named += [
-        path.name.removeprefix("python") for path in matching(prefix, "lib/python[23].*") if not is_link(path)
-    ]
+    named += [path.name.removeprefix("python") for path in matching(prefix, "lib/python[23].*") if not is_link(path)]
     for text in named:
         if found := re.match(r"(\d+)\.(\d+)", text):
             return int(found[1]), int(found[2])
@@ -137,9 +133,7 @@ def django_in(folder: Path) -> str | None:
             lines = pth.read_text("utf-8", errors="surrogateescape").splitlines()
         except OSError:
             continue
-        places += [
-            folder / line.strip() for line in lines if line.strip() and not line.startswith(("import", "#"))
-        ]
+        places += [folder / line.strip() for line in lines if line.strip() and not line.startswith(("import", "#"))]
     for place in places:
         init = place / "django" / "__init__.py"
         if is_file(init):

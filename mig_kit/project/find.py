@@ -109,9 +109,7 @@ def find_project(
         config=config,
         named_environ=named,
         notes=(
-            f"Project: {manage_py}, {how}."
-            if manage_py
-            else f"Project: without manage.py, run in {work_dir}.",
+            f"Project: {manage_py}, {how}." if manage_py else f"Project: without manage.py, run in {work_dir}.",
             *((f"Repository: {root}.",) if root != work_dir else ()),
             *((f"Configuration: {config.source}.",) if config.source else ()),
             *settings_notes,
@@ -125,18 +123,14 @@ def find_project(
 def _manage_py(path: Path) -> tuple[Path | None, Path, str]:
     """Return manage.py (or None), the folder that was named, and how the one follows from the other."""
     if not exists(path):
-        raise ProjectNotFound(
-            f"There is nothing at {_shown(path)}.", hint="check the path; " + _WITHOUT_MANAGE_PY
-        )
+        raise ProjectNotFound(f"There is nothing at {_shown(path)}.", hint="check the path; " + _WITHOUT_MANAGE_PY)
     if is_file(path) and path.name == "manage.py":
         manage_py = real(path)
         return manage_py, manage_py.parent, "as named"
     folder = real(path if is_dir(path) else path.parent)
     found = find_manage_py(folder)
     if found is None and is_closed(folder):
-        raise ProjectNotFound(
-            f"{folder} may not be read by this user.", hint=f"check its mode: ls -ld {folder}"
-        )
+        raise ProjectNotFound(f"{folder} may not be read by this user.", hint=f"check its mode: ls -ld {folder}")
     return (found[0], folder, f"found {found[1]}") if found else (None, folder, "")
 
 
@@ -198,9 +192,7 @@ def _settings(
         except ProjectError:
             other = module  # what manage.py says does not matter here
         if other != module:
-            notes.append(
-                f"{manage_py} names {other} instead; to use that, name settings={other!r} (--settings)."
-            )
+            notes.append(f"{manage_py} names {other} instead; to use that, name settings={other!r} (--settings).")
     return module, tuple(notes)
 
 

@@ -168,9 +168,7 @@ def _running() -> Candidate:
 def _named(named: str | os.PathLike[str], bases: Sequence[Path], environ: Mapping[str, str]) -> Path:
     text = os.fspath(named)
     if not text.strip():
-        raise InterpreterError(
-            "The interpreter named is an empty string.", hint=f"name {_NAME_IT}, or leave it out"
-        )
+        raise InterpreterError("The interpreter named is an empty string.", hint=f"name {_NAME_IT}, or leave it out")
     places = [absolute(base / Path(text).expanduser()) for base in (*bases, Path.cwd())]
     for place in places:
         if is_dir(place) and exists(python := python_in(place)):

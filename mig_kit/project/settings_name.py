@@ -35,9 +35,7 @@ def read_settings_name(path: Path, environ: Mapping[str, str]) -> str:
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
     except OSError as error:
-        raise SettingsError(
-            f"{path} cannot be read: {error.strerror or error}.", hint=f"name {_NAME_IT}"
-        ) from error
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}.", hint=f"name {_NAME_IT}") from error
     except SyntaxError as error:
         raise SettingsError(
             f"{path} has a syntax error in line {error.lineno}: {error.msg}.",
@@ -88,9 +86,7 @@ def _namings(body: Iterable[ast.stmt], values: _Values, *, conditional: bool) ->
         elif isinstance(statement, ast.Match):
             for case in statement.cases:
                 yield from _namings(case.body, values, conditional=True)
-        elif isinstance(
-            statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.With | ast.AsyncWith
-        ):
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.With | ast.AsyncWith):
             yield from _namings(statement.body, values, conditional=conditional)
         else:
             for expression, default in _settings_expressions(statement, values):
@@ -102,26 +98,16 @@ def _settings_expressions(statement: ast.stmt, values: _Values) -> Iterator[tupl
     for node in ast.walk(statement):
         if isinstance(node, ast.Assign):
             for target in node.targets:
-                if (
-                    isinstance(target, ast.Subscript)
-                    and _is_environ(target.value)
-                    and values.is_key(target.slice)
-                ):
+                if isinstance(target, ast.Subscript) and _is_environ(target.value) and values.is_key(target.slice):
                     yield node.value, False
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and _is_environ(node.func.value)
-        ):
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_environ(node.func.value):
             if node.func.attr == "setdefault" and len(node.args) == 2 and values.is_key(node.args[0]):
                 yield node.args[1], True
             elif node.func.attr == "update":
                 yield from ((keyword.value, False) for keyword in node.keywords if keyword.arg == _VARIABLE)
                 for table in (argument for argument in node.args if isinstance(argument, ast.Dict)):
                     pairs = zip(table.keys, table.values, strict=True)
-                    yield from (
-                        (value, False) for key, value in pairs if key is not None and values.is_key(key)
-                    )
+                    yield from ((value, False) for key, value in pairs if key is not None and values.is_key(key))
 
 
 def _is_environ(node: ast.expr) -> bool:
@@ -175,9 +161,7 @@ class _Values:
                 return set()
             case ast.Subscript(value=value, slice=key) if _is_environ(value):
                 return self._asked(key, None, deeper)
-            case ast.Call(func=ast.Attribute(attr="get", value=value), args=[key, *rest]) if _is_environ(
-                value
-            ):
+            case ast.Call(func=ast.Attribute(attr="get", value=value), args=[key, *rest]) if _is_environ(value):
                 return self._asked(key, rest[0] if rest else None, deeper)
             case ast.Call(func=ast.Attribute(attr="getenv") | ast.Name(id="getenv"), args=[key, *rest]):
                 return self._asked(key, rest[0] if rest else None, deeper)

@@ -81,12 +81,24 @@ class Applied:
 
 
 def plan(target: Target, app: str | None = None, name: str | None = None) -> tuple[PlannedMigration, ...]:
-    """Return what ``migrate [APP [NAME]]`` would run, in order; read-only."""
+    """Return what ``migrate [APP [NAME]]`` would run, in order; read-only.
+
+    Raises ``AppNotFound``, ``MigrationNotFound`` with the nearest names, and ``UsageError`` for a name without its
+    app, which ``migrate`` itself would not take either.
+    """
+    if name is not None and app is None:
+        raise errors.UsageError(
+            f"The migration {name!r} is named without its app.", hint=f"name both: rb.apply('the app', {name!r})"
+        )
     return tuple(PlannedMigration(**each) for each in target.ask("plan", app=app, name=name))
 
 
 class _Recorder:
-    """Turn the worker's events into progress and into the record of what ran."""
+    """Turn the worker's events into progress and into the record of what ran.
+
+    Where a listener raises (a journal that cannot be written), nothing may go on unrecorded: the error is kept and
+    the migration interrupted, as Ctrl-C would.
+    """
 
     def __init__(self, total: int, progress: ProgressCallback | None, on_event: EventCallback | None) -> None:
         self.total = total
@@ -95,13 +107,27 @@ class _Recorder:
         self.done: list[AppliedMigration] = []
         self.statements: list[Statement] = []
         self.current = ""
+        self.atomic = True
         self.backend_pid: int | None = None
+        self.broken: errors.MigKitError | None = None
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
+        if self.broken is not None:
+            return
+        try:
+            self._take(event, data)
+            if self.on_event is not None:
+                self.on_event(event, data)
+        except errors.MigKitError as exc:
+            self.broken = exc
+            raise KeyboardInterrupt from exc
+
+    def _take(self, event: str, data: dict[str, Any]) -> None:
         if event == "backend":
             self.backend_pid = data["pid"]
         elif event == "begin":
             self.current = f"{data['app']}.{data['name']}"
+            self.atomic = data["atomic"]
             self.statements = []
             self._say(f"{self.current} …")
         elif event == "statement":
@@ -113,8 +139,6 @@ class _Recorder:
             self.done.append(AppliedMigration(data["app"], data["name"], data["ms"], statements))
             self._say(f"{self.current}: OK ({data['ms'] / 1000:.2f} s)", lasting=True)
             self.current = ""
-        if self.on_event is not None:
-            self.on_event(event, data)
 
     def _say(self, message: str, *, lasting: bool = False) -> None:
         if self.progress is not None:
@@ -146,17 +170,18 @@ def apply(
     that would go backwards is refused. A migration that writes to another database of the project is refused unless
     ``other_databases``. ``on_event`` gets the worker's events as they come (begin, statement, done).
 
-    Raises ``ApplyFailed``, which says what was applied, what failed and what was not begun. Ctrl-C cancels the
-    running statement on the server and rolls the migration back as far as it is atomic.
+    Raises ``ApplyFailed``, which says what was applied, what failed and what was not begun, by asking the database;
+    ``GateClosed`` and ``UsageError`` when nothing was run. Ctrl-C cancels the running statement on the server, rolls
+    the migration back as far as it is atomic, and is an ``ApplyFailed`` too.
     """
     planned = plan(target, app, name)
     back = [each for each in planned if each.backwards]
     if back:
         raise errors.UsageError(
             f"{app} {name} lies before what is applied: that would take back {', '.join(map(str, back))}.",
-            hint=f"look at the way back first: rb.preview({back[0].app!r}, {back[0].name!r}, backwards=True)",
+            hint=f"look at the way back: rb.preview({back[0].app!r}, {back[0].name!r}, backwards=True)",
         )
-    wanted = planned if expected is None else tuple(expected)
+    wanted = planned if expected is None else expected
     recorder = _Recorder(len(planned), progress, on_event)
     started, clock = datetime.now(UTC), time.perf_counter()
     try:
@@ -170,12 +195,14 @@ def apply(
             expected=[{"app": each.app, "name": each.name, "backwards": each.backwards} for each in wanted],
             other_databases=other_databases,
         )
-    except errors.GateClosed as exc:
-        if recorder.current:
-            raise _failed(target, planned, recorder, exc) from None
-        raise
-    except (errors.OperationFailed, errors.WorkerError, errors.MigrationGraphError) as exc:
+    except (errors.GateClosed, errors.UsageError, errors.AppNotFound, errors.MigrationNotFound) as exc:
+        if not recorder.current and not recorder.done:
+            raise  # nothing was run
         raise _failed(target, planned, recorder, exc) from None
+    except errors.MigKitError as exc:
+        raise _failed(target, planned, recorder, exc) from None
+    except KeyboardInterrupt:
+        raise _failed(target, planned, recorder, recorder.broken or _interrupted()) from None
     return Applied(tuple(recorder.done), started, time.perf_counter() - clock, answer["output"])
 
 
@@ -187,11 +214,16 @@ def _cancel(target: Target, pid: int | None) -> None:
         connection.execute("SELECT pg_cancel_backend(%s)", [pid])
 
 
+def _interrupted() -> errors.MigKitError:
+    return errors.MigKitError(
+        "it was interrupted.", hint="look at rb.status(), then run rb.apply() again: it goes on where this stopped"
+    )
+
+
 def _failed(
     target: Target, planned: Sequence[PlannedMigration], recorder: _Recorder, exc: errors.MigKitError
 ) -> errors.ApplyFailed:
     """Return the error that says where things stand, by asking the database, not by memory."""
-    reason = exc.message
     try:
         recorded = {(each["app"], each["name"]) for each in target.ask("history")}
         known = True
@@ -199,17 +231,19 @@ def _failed(
         recorded = {(each.app, each.name) for each in recorder.done}
         known = False
     applied = [str(each) for each in planned if (each.app, each.name) in recorded]
-    failed = recorder.current
-    rest = [str(each) for each in planned if str(each) not in applied and str(each) != failed]
-    lines = [f"{failed or 'migrate'} failed: {reason}"]
-    lines.append(f"Applied: {', '.join(applied) or 'none'}.")
-    lines.append(f"Not begun: {', '.join(rest) or 'none'}.")
+    rest = [str(each) for each in planned if str(each) not in applied and str(each) != recorder.current]
+    lines = [f"{recorder.current or 'migrate'} failed: {exc.message}"]
+    lines.append(f"Applied: {', '.join(applied) or 'none'}. Not begun: {', '.join(rest) or 'none'}.")
+    if recorder.current in applied:
+        lines.append(f"{recorder.current} itself is recorded as applied: what failed came after its commit.")
+    elif recorder.current and not recorder.atomic:
+        lines.append(f"{recorder.current} is not atomic: what it did before it failed stays done.")
     if not known:
-        lines.append("(The database could not be asked; this is what was seen before.)")
+        lines.append("The database could not be asked: this is what was seen before.")
     return errors.ApplyFailed(
         "\n".join(lines),
         applied=applied,
-        failed=failed,
+        failed=recorder.current,
         not_applied=rest,
         hint=exc.hint
         or "mend the cause, look at rb.status(), then run rb.apply() again: it goes on where this stopped",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+import psycopg
+
+from mig_kit import errors
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Check", "check_frame"]
+__all__ = ["Check", "check_frame", "failed_checks", "guarded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,25 @@ class Check:
     hint: str = ""
 
 
-def check_frame(checks: Sequence[Check]) -> pandas.DataFrame:
+def guarded(name: str, check: Callable[[], Check]) -> Check:
+    """Make a check; one that cannot be made has failed, in the error's words; without PostgreSQL it is skipped."""
+    try:
+        return check()
+    except errors.NotPostgreSQL as exc:
+        return Check(name, "skipped", exc.message, exc.hint)
+    except errors.MigKitError as exc:
+        return Check(name, "failed", exc.message, exc.hint)
+    except psycopg.Error as exc:
+        said = (exc.diag.message_primary or str(exc)).strip().partition("\n")[0]
+        return Check(name, "failed", f"the server answered: {said}", "see the server's log")
+
+
+def failed_checks(checks: Iterable[Check]) -> list[str]:
+    """Return the names of the checks that failed."""
+    return [each.name for each in checks if each.state == "failed"]
+
+
+def check_frame(checks: Iterable[Check]) -> pandas.DataFrame:
     """Return checks as a DataFrame: check, state, detail, next step."""
     import pandas
 

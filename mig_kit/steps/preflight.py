@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import shutil
 import stat
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mig_kit import errors
-from mig_kit.postgres import connect, database_size, find_binaries, server_version
-from mig_kit.steps.backup import backup_script
-from mig_kit.steps.check import Check, check_frame
+from mig_kit.postgres import Connection, ConnectionInfo, connect, database_size, find_binaries, server_version
+from mig_kit.steps._backup_script import backup_script
+from mig_kit.steps._verify_checks import graph_trouble
+from mig_kit.steps.check import Check, check_frame, failed_checks, guarded
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
@@ -19,8 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Preflight", "preflight"]
 
-# Django 3.2 and Python 3.8 are where the worker's tests begin; PostgreSQL 15 is where the server's do.
-OLDEST_SERVER = 15
+OLDEST_SERVER = 15  # where the tests begin
+
+SERVER = "PostgreSQL is reachable"
+WRITES = "the server takes writes"
+RIGHTS = "the role may migrate"
+PG_DUMP = "pg_dump fits the server"
+DISK = "disk for a backup"
+GRAPH = "migrations form a graph"
 
 
 class Preflight(tuple[Check, ...]):
@@ -29,7 +39,7 @@ class Preflight(tuple[Check, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        failed = [each.name for each in self if each.state == "failed"]
+        failed = failed_checks(self)
         return f"<Preflight: {'failed: ' + ', '.join(failed) if failed else 'ready'}>"
 
     def __bool__(self) -> bool:
@@ -38,7 +48,7 @@ class Preflight(tuple[Check, ...]):
     @property
     def ok(self) -> bool:
         """No check failed."""
-        return not any(each.state == "failed" for each in self)
+        return not failed_checks(self)
 
     def to_frame(self) -> pandas.DataFrame:
         """Return one row a check: check, state, detail, next step."""
@@ -50,18 +60,16 @@ def preflight(target: Target) -> Preflight:
 
     Each check stands alone: one that cannot be made is "failed" or "skipped" with its reason, and the rest go on.
     """
-    checks = [_interpreter(target), _settings(target), _env(target)]
-    checks += _database(target)
-    checks += [_guarded("pg_dump fits the server", lambda: _pg_dump(target)), _disk(target), _script(target)]
-    checks.append(_guarded("migrations form a graph", lambda: _graph(target)))
-    return Preflight(checks)
-
-
-def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    try:
-        return check()
-    except errors.MigKitError as exc:
-        return Check(name, "failed", exc.message, exc.hint)
+    return Preflight(
+        [
+            _interpreter(target),
+            _settings(target),
+            _env(target),
+            *_database(target),
+            _script(target),
+            guarded(GRAPH, lambda: _graph(target)),
+        ]
+    )
 
 
 def _interpreter(target: Target) -> Check:
@@ -85,116 +93,101 @@ def _settings(target: Target) -> Check:
 
 
 def _env(target: Target) -> Check:
-    path = target.project.env_file
-    if path is None:
-        return Check("credentials in .env", "skipped", "there is no .env; the settings have them from elsewhere")
+    name, path = "credentials in .env", target.project.env_file
+    if path is None or not path.exists():
+        return Check(name, "skipped", "there is no .env; the settings have them from elsewhere")
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        return Check(
-            "credentials in .env",
-            "warning",
-            f"{path} can be read by others (mode {mode:o})",
-            f"chmod 600 {path}",
-        )
-    return Check("credentials in .env", "ok", f"{path}, {len(target.project.environ)} variables, private")
+        detail = f"{path} can be read by others (mode {mode:o})"
+        return Check(name, "warning", detail, f"chmod 600 {shlex.quote(str(path))}")
+    return Check(name, "ok", f"{path}, private")
 
 
 def _database(target: Target) -> Iterator[Check]:
+    """Make the checks that ask the server, all over one connection."""
     if target.info is None:
-        yield Check(
-            "PostgreSQL is reachable",
-            "skipped",
-            f"the database {target.database!r} is {target.vendor}",
-            "review, generate, preview, status and history work; backup and verify's row counts need PostgreSQL",
-        )
+        hint = "review, generate, preview, status and history work; backup and verify's row counts need PostgreSQL"
+        yield Check(SERVER, "skipped", f"the database {target.database!r} is {target.vendor}", hint)
         return
     try:
         connection = connect(target.info)
     except errors.DatabaseError as exc:
-        yield Check("PostgreSQL is reachable", "failed", exc.message, exc.hint)
+        yield Check(SERVER, "failed", exc.message, exc.hint)
+        for name in (WRITES, RIGHTS, PG_DUMP, DISK):
+            yield Check(name, "skipped", "the server cannot be asked", "mend the connection first")
         return
-    with connection:
-        version = server_version(connection)
-        shown = ".".join(map(str, version))
-        if version[0] < OLDEST_SERVER:
-            yield Check(
-                "PostgreSQL is reachable",
-                "warning",
-                f"PostgreSQL {shown} at {target.info.address}: older than is tested",
-            )
-        else:
-            yield Check("PostgreSQL is reachable", "ok", f"PostgreSQL {shown} at {target.info.address}")
-        yield _primary(connection)
-        yield _rights(connection, target)
+    with contextlib.closing(connection):
+        info = target.info
+        for name, check in (
+            (SERVER, lambda: _server(connection, info)),
+            (WRITES, lambda: _writes(connection)),
+            (RIGHTS, lambda: _rights(connection, info)),
+            (PG_DUMP, lambda: _pg_dump(connection, info)),
+            (DISK, lambda: _disk(connection, target.backups_folder)),
+        ):
+            yield guarded(name, check)
 
 
-def _primary(connection: Any) -> Check:
+def _server(connection: Connection, info: ConnectionInfo) -> Check:
+    version = server_version(connection)
+    shown = f"PostgreSQL {'.'.join(map(str, version))} at {info.address}, database {info.dbname!r}"
+    if version[0] < OLDEST_SERVER:
+        return Check(SERVER, "warning", f"{shown}: older than is tested", f"PostgreSQL {OLDEST_SERVER} or later")
+    return Check(SERVER, "ok", shown)
+
+
+def _writes(connection: Connection) -> Check:
     row = connection.execute("SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')").fetchone()
-    if row[0]:
-        return Check("the server takes writes", "failed", "it is a standby", "name the primary with database=…")
-    if row[1] == "on":
-        return Check("the server takes writes", "failed", "default_transaction_read_only is on", "use another role")
-    return Check("the server takes writes", "ok", "it is a primary")
+    standby, read_only = row or (None, None)
+    if standby:
+        return Check(WRITES, "failed", "it is a standby", "name the primary with database=… / --database")
+    if read_only == "on":
+        hint = "use another role, or ALTER ROLE … RESET default_transaction_read_only"
+        return Check(WRITES, "failed", "default_transaction_read_only is on", hint)
+    return Check(WRITES, "ok", "it is a primary")
 
 
-def _rights(connection: Any, target: Target) -> Check:
+def _rights(connection: Connection, info: ConnectionInfo) -> Check:
     """The role that migrates must own the tables it alters, and may create in the schema."""
     row = connection.execute(
         """
-        SELECT has_schema_privilege(current_schema(), 'CREATE'),
+        SELECT quote_ident(current_user), quote_ident(n.nspname), has_schema_privilege(n.oid, 'CREATE'),
                (SELECT array_agg(c.relname::text ORDER BY 1) FROM pg_class c
-                 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
-                   AND NOT pg_has_role(c.relowner, 'USAGE'))
+                 WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT pg_has_role(c.relowner, 'USAGE'))
+        FROM pg_namespace n WHERE n.nspname = current_schema()
         """
     ).fetchone()
-    may_create, foreign = row
-    user = target.info.user if target.info else "?"
+    if row is None:
+        return Check(RIGHTS, "failed", f"{info.user!r} has no schema to create in", "check the role's search_path")
+    role, schema, may_create, foreign = row
     if not may_create:
-        return Check(
-            "the role may migrate",
-            "failed",
-            f"{user!r} may not create in the schema",
-            f"GRANT CREATE ON SCHEMA … TO {user}",
-        )
+        grant = f"GRANT CREATE ON SCHEMA {schema} TO {role}"
+        return Check(RIGHTS, "failed", f"{role} may not create in the schema {schema}", grant)
     if foreign:
-        return Check(
-            "the role may migrate",
-            "warning",
-            f"{user!r} does not own {len(foreign)} tables: {', '.join(foreign[:4])}",
-            "an ALTER TABLE of those will be refused: use the owner's role",
-        )
-    return Check("the role may migrate", "ok", f"{user!r} may create, and owns every table")
+        shown = ", ".join(foreign[:4]) + (", …" if len(foreign) > 4 else "")
+        detail = f"{role} does not own {len(foreign)} of the tables: {shown}"
+        return Check(RIGHTS, "warning", detail, "an ALTER TABLE of those will be refused: use the owner's role")
+    return Check(RIGHTS, "ok", f"{role} may create in {schema}, and owns every table there")
 
 
-def _pg_dump(target: Target) -> Check:
-    name = "pg_dump fits the server"
-    if target.info is None:
-        return Check(name, "skipped", f"the database is {target.vendor}")
-    with target.connect("preflight") as connection:
-        major = server_version(connection)[0]
-    binaries = find_binaries(major, needs=("pg_dump",))
-    return Check(name, "ok", f"pg_dump {binaries.version_text} ({binaries.source}), {binaries.bin_dir}")
+def _pg_dump(connection: Connection, info: ConnectionInfo) -> Check:
+    binaries = find_binaries(server_version(connection)[0], needs=("pg_dump",))
+    detail = f"pg_dump {binaries.version_text} ({binaries.source}), {binaries.bin_dir}"
+    if connection.pgconn.ssl_in_use and not info.is_local and not binaries.supports_ssl:
+        return Check(PG_DUMP, "warning", f"{detail}: it cannot encrypt", "install the PostgreSQL client packages")
+    return Check(PG_DUMP, "ok", detail)
 
 
-def _disk(target: Target) -> Check:
-    name = "disk for a backup"
-    folder = target.backups_folder
+def _disk(connection: Connection, folder: Path) -> Check:
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):
-        return Check(name, "failed", f"{folder} is not writable", "make it writable for you")
-    if target.info is None:
-        return Check(name, "skipped", f"the database is {target.vendor}")
-    try:
-        with target.connect("preflight") as connection:
-            size = database_size(connection)
-    except errors.DatabaseError:
-        return Check(name, "skipped", "the database's size cannot be asked")
+        return Check(DISK, "failed", f"{folder} is not writable", "make it writable for you")
+    free, size = shutil.disk_usage(folder).free, database_size(connection)
     shown = f"{free / 1e9:.1f} GB free in {folder}, the database has {size / 1e6:,.0f} MB"
     if free < size:
-        return Check(name, "warning", shown, "a compressed dump is smaller, but free some disk first")
-    return Check(name, "ok", shown)
+        return Check(DISK, "warning", shown, "a compressed dump is smaller, but free some disk first")
+    return Check(DISK, "ok", shown)
 
 
 def _script(target: Target) -> Check:
@@ -206,12 +199,5 @@ def _script(target: Target) -> Check:
 
 
 def _graph(target: Target) -> Check:
-    name = "migrations form a graph"
-    graph = target.ask("graph")
-    if graph["conflicts"]:
-        text = "; ".join(f"{app}: {', '.join(names)}" for app, names in graph["conflicts"].items())
-        return Check(name, "failed", f"several leaf nodes: {text}", "merge them: manage.py makemigrations --merge")
-    if graph["inconsistent"]:
-        return Check(name, "failed", graph["inconsistent"], "compare rb.history() with the files")
-    pending = sum(not each["applied"] for each in graph["nodes"])
-    return Check(name, "ok", f"{len(graph['nodes'])} migrations, {pending} not applied")
+    trouble, pending, count = graph_trouble(GRAPH, target)
+    return trouble or Check(GRAPH, "ok", f"{count} migrations, {len(pending)} not applied")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = ["MigrationSql", "OperationSql", "SqlPlan", "format_sql", "preview"]
+
+_DOLLAR_QUOTE = re.compile(r"\$(\w*)\$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +56,18 @@ class MigrationSql:
     @property
     def text(self) -> str:
         """The migration as an SQL script, its operations and notes as comments."""
-        lines = [f"-- {self.app}.{self.name}" + (" (backwards)" if self.backwards else "")]
+        lines = [_comment(f"{self.app}.{self.name}" + (" (backwards)" if self.backwards else ""))]
         if not self.atomic:
             lines.append("-- not atomic: each statement stands when it has run, whatever comes after")
         for operation in self.operations:
-            lines.append(f"\n-- {operation.description}")
+            lines += ["", _comment(operation.description)]
             if operation.note:
-                lines.append(f"-- NOT KNOWN HERE: {operation.note}")
+                lines.append(_comment(f"NOT KNOWN HERE: {operation.note}"))
             elif not operation.statements:
                 lines.append("-- (no SQL)")
             lines += operation.statements
         if self.deferred:
-            lines += ["\n-- held back until the end of the migration", *self.deferred]
+            lines += ["", "-- held back until the end of the migration", *self.deferred]
         body = "\n".join(lines) + "\n"
         return f"BEGIN;\n{body}COMMIT;\n" if self.atomic and self.statements else body
 
@@ -118,6 +121,10 @@ def preview(
     applied or not; with ``backwards`` the way back from it. ``migrations``: (app, name) pairs.
     Raises ``AppNotFound`` and ``MigrationNotFound`` with the nearest names.
     """
+    if name is not None and app is None:
+        raise errors.UsageError(
+            f"The migration {name!r} is named without its app.", hint=f"rb.preview('the app', {name!r})"
+        )
     if migrations is None and app is not None and name is not None:
         migrations = [(app, name)]
     if backwards and migrations is None:
@@ -152,12 +159,14 @@ def preview(
 
 
 def format_sql(sql: str) -> str:
-    """Return SQL formatted by sqlparse, one statement a paragraph; as it is where sqlparse gives up (a very long one).
+    """Return SQL formatted by sqlparse, one statement a paragraph; a short schema statement stays on its line.
 
-    A short schema statement stays on its line, where it reads best.
+    It comes back as it is where formatting could change what it means (a dollar-quoted body) or sqlparse gives up.
     """
     import sqlparse
 
+    if _DOLLAR_QUOTE.search(sql):
+        return sql.strip()
     try:
         return "\n".join(_format_one(each) for each in sqlparse.split(sql))
     except sqlparse.exceptions.SQLParseError:
@@ -171,3 +180,8 @@ def _format_one(statement: str) -> str:
     if "\n" not in statement and len(statement) <= 110:
         return statement
     return str(sqlparse.format(statement, reindent=True, indent_width=4, wrap_after=100)).strip()
+
+
+def _comment(text: str) -> str:
+    """Return text as SQL comments: a name with a line break in it must not end one."""
+    return "\n".join(f"-- {line}" for line in text.splitlines())

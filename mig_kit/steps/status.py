@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mig_kit.postgres import read_only_query
+from mig_kit.record.redact import MASK
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
@@ -18,12 +19,13 @@ def status(target: Target, app: str | None = None) -> pandas.DataFrame:
     """Return showmigrations: app, migration, applied ([X], [-] recorded only in part, [ ]), when, operations, note.
 
     ``note`` tells squashed migrations, leaf conflicts, rows without a file, and apps that a router keeps elsewhere.
+    Raises ``AppNotFound``; an app without migrations gives no rows.
     """
     import pandas
 
     data = target.ask("graph")
-    if app is not None and not any(each["app"] == app for each in data["nodes"]):
-        target.ask("plan", app=app)  # raises the error that names the app and its nearest
+    if app is not None and app not in {each["app"] for each in data["nodes"] + data["unknown"]}:
+        target.need_app(app)
     rows: list[tuple[Any, ...]] = []
     for node in data["nodes"]:
         notes = []
@@ -69,9 +71,14 @@ def query(
 ) -> pandas.DataFrame:
     """Run one query in a READ ONLY transaction with a statement timeout, and return its rows as a DataFrame.
 
-    ``params`` are bound by the server (``%s`` or ``%(name)s``). Raises ``QueryError``; nothing can be changed.
+    ``params`` are bound by the server (``%s`` or ``%(name)s``). Columns that the project's configuration masks are
+    shown as ``***``; they are told by their name, so one that the query renames is shown. Raises ``QueryError``;
+    nothing can be changed.
     """
     import pandas
 
     found = read_only_query(target.need_postgres("query"), sql, params, timeout_s=timeout_s)
-    return pandas.DataFrame(found.rows, columns=list(found.columns))
+    masked = {each.rpartition(".")[2] for each in target.project.config.masked_columns}
+    hidden = [name in masked for name in found.columns]
+    rows = [tuple(MASK if hide else value for hide, value in zip(hidden, row, strict=True)) for row in found.rows]
+    return pandas.DataFrame(rows, columns=list(found.columns))

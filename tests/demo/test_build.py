@@ -19,6 +19,7 @@ from mig_kit.demo import Demo, create_demo, is_demo, open_demo, stop_demo
 from mig_kit.errors import InterpreterError, UsageError
 from mig_kit.postgres import Server, connect
 from mig_kit.progress import Progress
+from mig_kit.project import find_project
 from tests.demo.project import PENDING, QUESTION, manage, operations
 
 Make = Callable[..., Demo]
@@ -38,6 +39,16 @@ def test_has_a_history_that_is_applied_with_a_data_migration_in_it(demo: Demo) -
     assert "[ ]" not in shown
     history = demo.backend.glob("apps/*/migrations/0*.py")
     assert any("RunPython" in path.read_text() for path in history)
+
+
+def test_is_found_as_a_project_with_its_interpreter_and_its_queries(demo: Demo) -> None:
+    found = find_project(demo.root)
+    assert (found.root, found.manage_py, found.python) == (demo.root, demo.manage_py, demo.python)
+    assert (found.settings, found.env_file) == ("config.settings", demo.env_file)
+    assert "contact_message.email" in found.config.masked_columns
+    with connect(demo.database) as connection:
+        for query in found.config.queries.values():
+            assert connection.execute(query.encode()).fetchone() is not None
 
 
 def test_connects_as_a_role_that_owns_the_database_and_nothing_else(demo: Demo) -> None:

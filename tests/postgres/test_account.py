@@ -1,4 +1,4 @@
-"""The account of root's servers, with real accounts and directories; the copy is of the embedded PostgreSQL 18."""
+"""The account of root's servers, with real accounts; the copy is of the embedded PostgreSQL 18."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def common(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def hidden() -> Iterator[Binaries]:
-    """The embedded programs in a directory that only its owner can enter, as in a virtual environment below /root."""
+    """The embedded programs where only the owner can enter, as in a virtual environment below /root."""
     source = embedded_binaries()
     assert source is not None
     site = source.bin_dir.parent.parent.parent
@@ -63,7 +63,9 @@ def test_tells_what_the_account_can_reach(tmp_path: Path) -> None:
 
 
 @root_only
-def test_copies_the_embedded_programs_to_where_the_account_reaches_them(hidden: Binaries, common: Path) -> None:
+def test_copies_the_embedded_programs_to_where_the_account_reaches_them(
+    hidden: Binaries, common: Path
+) -> None:
     own = account.server_account()
     before = os.umask(0o077)  # a strict umask must not close the copy again
     try:
@@ -72,7 +74,11 @@ def test_copies_the_embedded_programs_to_where_the_account_reaches_them(hidden: 
         os.umask(before)
     assert found.bin_dir.is_relative_to(common)
     run = subprocess.run(
-        [found.tool("postgres"), "--version"], check=True, capture_output=True, text=True, **own.popen_arguments()
+        [found.tool("postgres"), "--version"],
+        check=True,
+        capture_output=True,
+        text=True,
+        **own.popen_arguments(),
     )
     assert found.version_text in run.stdout
     made = found.tool("postgres").stat().st_ino

@@ -51,10 +51,10 @@ def test_lists_tables_of_every_schema_and_kind(conn: Connection) -> None:
     found = {table.label: table for table in tables(conn)}
     assert list(found) == [
         "other.schema.t",
-        'public.Ünïcode "quoted" name',
         "public.parted",
         "public.parted_1",
         "public.plain",
+        'public.Ünïcode "quoted" name',
     ]
     assert found["public.plain"].row_estimate == 1000
     assert found["public.parted_1"].row_estimate is None
@@ -72,7 +72,7 @@ def test_counts_each_table_and_says_how_far_it_is(conn: Connection) -> None:
         "public.parted_1": 5,
         "public.plain": 1000,
     }
-    assert str(said[-1]) == "counting the rows of public.plain (4 of 5 tables)"
+    assert str(said[-1]) == 'counting the rows of public.Ünïcode "quoted" name (4 of 5 tables)'
     chosen = [table for table in tables(conn) if table.name == "plain"]
     assert count_rows(conn, chosen) == {"public.plain": 1000}
 

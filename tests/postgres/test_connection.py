@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mig_kit.errors import MigKitError, WrongPassword
@@ -24,8 +26,7 @@ def test_tells_the_servers_version(server: Server) -> None:
 def test_takes_on_the_assumed_role(database: ConnectionInfo) -> None:
     with connect(database) as conn:
         conn.execute('CREATE ROLE "the owner"')
-    options = {"options": "-c role=the\\ owner"}
-    assumed = ConnectionInfo(database.host, database.port, database.dbname, database.user, database.password, options)
+    assumed = replace(database, options={"options": "-c role=the\\ owner"})
     with connect(assumed) as conn:
         assert conn.execute("SELECT current_user").fetchone() == ("the owner",)
     with connect(database) as conn:
@@ -34,7 +35,7 @@ def test_takes_on_the_assumed_role(database: ConnectionInfo) -> None:
 
 def test_an_error_leads_to_nothing_that_knows_the_password(database: ConnectionInfo) -> None:
     """psycopg's exception keeps the connection's parameters, so it must not hang on ours as its cause."""
-    wrong = ConnectionInfo(database.host, database.port, database.dbname, database.user, Secret("hunter2"))
+    wrong = replace(database, password=Secret("hunter2"))
     with pytest.raises(WrongPassword) as caught:
         connect(wrong)
     error: BaseException | None = caught.value

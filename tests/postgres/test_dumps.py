@@ -1,9 +1,10 @@
-"""dump, from the embedded PostgreSQL 18 and a 15 where there is one, with the pg_dump that belongs to each."""
+"""dump, from the embedded PostgreSQL 18 and a 15 where there is one, with the pg_dump of each."""
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from mig_kit.errors import BackupError, DatabaseNotFound, WrongPassword
@@ -60,13 +60,9 @@ def large(server: Server) -> Iterator[ConnectionInfo]:
 def restore(server: Server, path: Path, binaries: Binaries) -> ConnectionInfo:
     info = fresh_database(server, "restored")
     environment = {**os.environ, "PGPASSWORD": server.info.password.reveal()}
-    subprocess.run(
-        [binaries.tool("pg_restore"), "--exit-on-error", "--host=127.0.0.1", f"--port={info.port}"]
-        + [f"--username={info.user}", "--dbname=restored", path],
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
+    where = ["--host=127.0.0.1", f"--port={info.port}", f"--username={info.user}", "--dbname=restored"]
+    command = [str(binaries.tool("pg_restore")), "--exit-on-error", *where, str(path)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     return info
 
 
@@ -137,7 +133,9 @@ def test_counts_are_of_the_dumps_own_moment(server: Server, large: ConnectionInf
     server.drop_database("restored")
 
 
-def test_reports_each_table_and_the_bytes_in_the_callers_thread(large: ConnectionInfo, tmp_path: Path) -> None:
+def test_reports_each_table_and_the_bytes_in_the_callers_thread(
+    large: ConnectionInfo, tmp_path: Path
+) -> None:
     said: list[Progress] = []
     threads: set[str] = set()
 
@@ -160,16 +158,16 @@ def test_dumps_only_the_tables_that_are_named(source: ConnectionInfo, tmp_path: 
 
 
 def test_outlives_the_limits_that_a_role_sets(source: ConnectionInfo, tmp_path: Path) -> None:
-    limits = "-c statement_timeout=1 -c idle_in_transaction_session_timeout=1 -c lock_timeout=1"
     with connect(source) as conn:
         conn.execute("ALTER DATABASE \"dump source\" SET idle_in_transaction_session_timeout = '1ms'")
         conn.execute("ALTER DATABASE \"dump source\" SET statement_timeout = '500ms'")
         conn.execute("INSERT INTO empty SELECT generate_series(1, 300000)")
     assert dump(source, tmp_path / "dump").rows["public.empty"] == 300000
-    assert limits
 
 
-def test_a_pg_dump_older_than_the_server_is_refused_by_both_versions(database: ConnectionInfo, tmp_path: Path) -> None:
+def test_a_pg_dump_older_than_the_server_is_refused_by_both_versions(
+    database: ConnectionInfo, tmp_path: Path
+) -> None:
     old = server_binaries(15)
     with connect(database) as conn:
         server = ".".join(map(str, divmod(conn.info.server_version, 10000)))
@@ -181,13 +179,12 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_both_versions(database: C
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_unencrypted_pg_dump_where_ssl_is_demanded(
-    server: Server, database: ConnectionInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The embedded pg_dump cannot encrypt. What the session may do in the clear, the environment forbids pg_dump."""
-    monkeypatch.setenv("PGSSLMODE", "require")
+def test_no_pg_dump_without_ssl_where_ssl_is_demanded(ssl_server: Server, tmp_path: Path) -> None:
+    """The embedded pg_dump cannot encrypt, and would send all in the clear where the server lets it."""
+    info = replace(ssl_server.info, options={"sslmode": "require"})
     with pytest.raises(BackupError, match="cannot encrypt its connection"):
-        dump(replace(database, options={"sslmode": "prefer"}), tmp_path / "dump", binaries=server.binaries)
+        dump(info, tmp_path / "dump", binaries=server_binaries(18))
+    assert dump(info, tmp_path / "dump").pg_dump_version[0] == 15
 
 
 def test_refuses_a_directory_with_something_in_it(database: ConnectionInfo, tmp_path: Path) -> None:
@@ -240,18 +237,30 @@ def test_rows_that_a_policy_hides_are_an_error_and_not_a_smaller_count(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_leaves_nothing_when_the_servers_sessions_are_ended(large: ConnectionInfo, tmp_path: Path) -> None:
-    target = tmp_path / "dump"
+@pytest.fixture
+def held(large: ConnectionInfo) -> Iterator[None]:
+    """While somebody holds what only pg_dump reads, it waits: the dump is surely not through yet."""
+    with connect(large, autocommit=False, application_name="holder") as conn:
+        conn.execute("LOCK TABLE pg_ts_template IN ACCESS EXCLUSIVE MODE")
+        yield
+        conn.rollback()
 
+
+@pytest.mark.usefixtures("held")
+def test_leaves_nothing_when_the_servers_sessions_are_ended(large: ConnectionInfo, tmp_path: Path) -> None:
     def cut(progress: Progress) -> None:
-        if progress.unit == "tables":
-            with connect(large.with_dbname("postgres")) as conn:
-                conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'large'")
+        if progress.unit != "bytes":
+            return
+        with connect(large.with_dbname("postgres")) as conn:
+            conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = 'large' AND application_name <> 'holder'"
+            )
 
     with pytest.raises(BackupError):
-        dump(large, target, progress=cut)
+        dump(large, tmp_path / "dump", progress=cut)
     assert list(tmp_path.iterdir()) == []
-    assert pg_dumps_of(target) == []
+    assert pg_dumps_of(tmp_path / "dump") == []
 
 
 def test_leaves_nothing_when_a_progress_callback_raises(large: ConnectionInfo, tmp_path: Path) -> None:
@@ -265,25 +274,29 @@ def test_leaves_nothing_when_a_progress_callback_raises(large: ConnectionInfo, t
     assert pg_dumps_of(tmp_path / "dump") == []
 
 
-@pytest.mark.parametrize("times", [1, 3])
-def test_ctrl_c_ends_pg_dump_and_removes_the_half_backup(large: ConnectionInfo, tmp_path: Path, times: int) -> None:
-    code = """
-        import sys
-        from mig_kit.postgres import ConnectionInfo, dump
-        from mig_kit.secret import Secret
-        from pathlib import Path
+# A dump in another process, which says "now" at the first word of the given unit and then dawdles.
+DUMPING = """
+    import sys, time
+    from pathlib import Path
+    from mig_kit.postgres import ConnectionInfo, dump
+    from mig_kit.secret import Secret
 
-        def say(progress):
-            if progress.unit == "tables":
-                print("dumping", flush=True)
+    def say(progress):
+        if progress.unit == sys.argv[3]:
+            print("now", flush=True)
+            time.sleep(float(sys.argv[4]))
 
-        info = ConnectionInfo("127.0.0.1", int(sys.argv[1]), "large", "postgres", Secret(sys.stdin.readline().strip()))
-        dump(info, Path(sys.argv[2]), progress=say)
-        print("finished", flush=True)
-    """
-    target = tmp_path / "dump"
+    password = Secret(sys.stdin.readline().strip())
+    info = ConnectionInfo("127.0.0.1", int(sys.argv[1]), "large", "postgres", password)
+    dump(info, Path(sys.argv[2]), progress=say)
+    print("finished", flush=True)
+"""
+
+
+def interrupt_a_dump(info: ConnectionInfo, target: Path, unit: str, dawdle_s: float, times: int) -> None:
+    code = textwrap.dedent(DUMPING)
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), str(large.port), str(target)],
+        [sys.executable, "-c", code, str(info.port), str(target), unit, str(dawdle_s)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
@@ -295,9 +308,9 @@ def test_ctrl_c_ends_pg_dump_and_removes_the_half_backup(large: ConnectionInfo, 
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdin.write(large.password.reveal() + "\n")
+        process.stdin.write(info.password.reveal() + "\n")
         process.stdin.flush()
-        assert process.stdout.readline() == "dumping\n"
+        assert process.stdout.readline() == "now\n"
         assert target.is_dir()
         for _ in range(times):
             process.send_signal(signal.SIGINT)
@@ -305,8 +318,29 @@ def test_ctrl_c_ends_pg_dump_and_removes_the_half_backup(large: ConnectionInfo, 
         assert process.wait(60) == -signal.SIGINT
         assert "finished" not in process.stdout.read()
         assert "KeyboardInterrupt" in process.stderr.read()
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_ends_a_pg_dump_that_still_runs(large: ConnectionInfo, tmp_path: Path, times: int) -> None:
+    interrupt_a_dump(large, tmp_path / "dump", "bytes", 0, times)
     assert list(tmp_path.iterdir()) == []
-    assert pg_dumps_of(target) == []
+    assert pg_dumps_of(tmp_path / "dump") == []
+
+
+def test_ctrl_c_ends_the_wait_for_a_table_that_somebody_holds(large: ConnectionInfo, tmp_path: Path) -> None:
+    with connect(large, autocommit=False) as conn:
+        conn.execute("LOCK TABLE large IN ACCESS EXCLUSIVE MODE")
+        interrupt_a_dump(large, tmp_path / "dump", "", 0, 1)
+        conn.rollback()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_removes_what_was_written(large: ConnectionInfo, tmp_path: Path, times: int) -> None:
+    interrupt_a_dump(large, tmp_path / "dump", "tables", 30, times)
+    assert list(tmp_path.iterdir()) == []
+    assert pg_dumps_of(tmp_path / "dump") == []
 
 
 @pytest.fixture
@@ -314,8 +348,12 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB; without the right to mount one, a limit on the size of files."""
     place = tmp_path / "small disk"
     place.mkdir()
-    mounted = os.geteuid() == 0 and (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=False).returncode == 0
+    mount = shutil.which("mount", path="/bin:/usr/bin:/sbin:/usr/sbin")
+    mounted = (
+        os.geteuid() == 0
+        and mount is not None
+        and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=False).returncode
+        == 0
     )
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     if not mounted:
@@ -324,7 +362,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         if mounted:
-            subprocess.run(["umount", place], check=True)
+            subprocess.run([f"{Path(str(mount)).parent}/umount", place], check=True)
         else:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -337,7 +375,8 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(large: ConnectionInfo
     assert "\n" not in message
     if os.path.ismount(full_disk):
         assert "No space left on device" in message
-        assert caught.value.hint == (f"free space for {full_disk}, or choose another place; then run the backup again")
+        hint = f"free space for {full_disk}, or choose another place; then run the backup again"
+        assert caught.value.hint == hint
     assert list(full_disk.iterdir()) == []
 
 
@@ -368,6 +407,9 @@ def test_no_password_in_the_process_list_while_it_runs(large: ConnectionInfo, tm
 
 def test_an_uninterrupted_dump_leaves_no_session_behind(source: ConnectionInfo, tmp_path: Path) -> None:
     dump(source, tmp_path / "dump")
-    with psycopg.connect(**source.with_dbname("postgres").params()) as conn:
-        row = conn.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = 'dump source'").fetchone()
-    assert row == (0,)
+    left = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'dump source'"
+    deadline = time.monotonic() + 20  # the server takes a moment to see that a client has gone
+    with connect(source.with_dbname("postgres")) as conn:
+        while conn.execute(left).fetchone() != (0,):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -58,7 +58,8 @@ def test_finds_the_database_name_where_django_does(settings: dict[str, Any], exp
 
 
 def test_turns_assume_role_into_a_setting_that_pg_dump_takes_too() -> None:
-    info = ConnectionInfo.from_django({"NAME": "x", "OPTIONS": {"assume_role": "the owner", "options": "-c a=b"}})
+    options = {"assume_role": "the owner", "options": "-c a=b"}
+    info = ConnectionInfo.from_django({"NAME": "x", "OPTIONS": options})
     assert info.options["options"] == "-c a=b -c role=the\\ owner"
 
 
@@ -70,7 +71,8 @@ def test_refuses_another_kind_of_database(engine: str) -> None:
 
 
 def test_takes_a_wrapped_postgresql_engine() -> None:
-    assert ConnectionInfo.from_django({**DJANGO, "ENGINE": "django.contrib.gis.db.backends.postgis"}).port == 5433
+    info = ConnectionInfo.from_django({**DJANGO, "ENGINE": "django.contrib.gis.db.backends.postgis"})
+    assert info.port == 5433
 
 
 def test_refuses_a_port_that_is_no_number() -> None:
@@ -109,7 +111,9 @@ def test_shows_each_kind_of_address(info: ConnectionInfo, safe: str) -> None:
         (ConnectionInfo(options={"service": "shop"}), False),
     ],
 )
-def test_knows_what_is_surely_local(info: ConnectionInfo, local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_knows_what_is_surely_local(
+    info: ConnectionInfo, local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PGHOST", raising=False)
     assert info.is_local is local
 

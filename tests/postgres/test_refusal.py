@@ -1,10 +1,9 @@
-"""Why a connection was refused, on real servers that refuse: the embedded PostgreSQL 18, and a 15 that speaks German."""
+"""Why a connection was refused, by the embedded PostgreSQL 18 and by a 15 that speaks German."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +20,7 @@ from tests.servers import pg_server
 
 @pytest.fixture(scope="module")
 def german(server15: Server) -> Iterator[Server]:
-    """A server whose messages are German: Debian's packages bring the translation, C.UTF-8 lets LANGUAGE choose it."""
+    """A server that speaks German: Debian's packages bring the words, C.UTF-8 lets LANGUAGE choose them."""
     with pytest.MonkeyPatch.context() as patch, pg_server(15) as server:
         server.stop()
         plain = postmaster.environment()
@@ -59,7 +58,8 @@ def test_a_wrong_password_is_named_as_that(server: Server) -> None:
     assert caught.value.message == (
         f"The server at 127.0.0.1:{info.port} refuses the user 'postgres' or their password."
     )
-    assert caught.value.hint == "check USER and PASSWORD in the project's DATABASES, or in the .env file it reads"
+    hint = "check USER and PASSWORD in the project's DATABASES, or in the .env file it reads"
+    assert caught.value.hint == hint
 
 
 def test_a_missing_password_is_named_as_that(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,8 @@ def test_a_missing_password_is_named_as_that(server: Server, monkeypatch: pytest
     with pytest.raises(WrongPassword) as caught:
         connect(replace(server.info, password=Secret()))
     assert caught.value.message == (
-        f"The server at 127.0.0.1:{server.info.port} asks for the password of the user 'postgres', and none was given."
+        f"The server at 127.0.0.1:{server.info.port} asks for the password of the user 'postgres', "
+        "and none was given."
     )
 
 
@@ -172,27 +173,18 @@ def test_understands_a_german_server(german: Server) -> None:
     assert re.search("pg_hba.conf lehnt .* ab", caught.value.message)
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
-def test_a_server_that_demands_ssl_is_quoted(server15: Server, tmp_path: Path) -> None:
-    import subprocess
+def test_a_server_that_demands_ssl_is_quoted(ssl_server: Server) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        connect(replace(ssl_server.info, options={"sslmode": "disable"}))
+    assert type(caught.value) is DatabaseError
+    assert "no encryption" in caught.value.message
+    with connect(ssl_server.info) as conn:
+        assert conn.pgconn.ssl_in_use
 
-    with pg_server(15) as server:
-        key, certificate = server.cluster / "server.key", server.cluster / "server.crt"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-            + ["-keyout", key, "-out", certificate],
-            check=True,
-            capture_output=True,
-        )
-        owner = server.cluster.stat()
-        for path in (key, certificate):
-            os.chown(path, owner.st_uid, owner.st_gid)
-            path.chmod(0o600)
-        with (server.cluster / "postgresql.auto.conf").open("a") as file:
-            file.write("ssl = on\n")
-        rewrite_hba(server, "hostssl all all 127.0.0.1/32 scram-sha-256\n")
-        with pytest.raises(DatabaseError) as caught:
-            connect(replace(server.info, options={"sslmode": "disable"}))
-        assert "no encryption" in caught.value.message
-        with connect(server.info) as conn:
-            assert conn.pgconn.ssl_in_use
+
+def test_a_certificate_that_cannot_be_verified_is_not_a_server_that_is_down(ssl_server: Server) -> None:
+    options = {"sslmode": "verify-full", "sslrootcert": "/nonexistent/root.crt"}
+    with pytest.raises(DatabaseError) as caught:
+        connect(replace(ssl_server.info, options=options))
+    assert type(caught.value) is DatabaseError
+    assert "root certificate file" in caught.value.message

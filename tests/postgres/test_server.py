@@ -69,7 +69,8 @@ def test_makes_starts_and_stops_a_server_under_an_awkward_path(created: Server) 
             "fsync": ("off",),
         }
     assert not created.running
-    assert repr(created) == f"<Server PostgreSQL {created.binaries.version_text} in {created.data_dir}, stopped>"
+    version = created.binaries.version_text
+    assert repr(created) == f"<Server PostgreSQL {version} in {created.data_dir}, stopped>"
 
 
 def test_lets_nobody_in_without_the_password(created: Server) -> None:
@@ -84,7 +85,9 @@ def test_keeps_the_password_to_the_owner(created: Server) -> None:
     side = created.data_dir / "mig_kit.json"
     assert side.stat().st_mode & 0o777 == 0o600
     holding = [
-        path for path in created.data_dir.rglob("*") if path.is_file() and password.encode() in path.read_bytes()
+        path
+        for path in created.data_dir.rglob("*")
+        if path.is_file() and password.encode() in path.read_bytes()
     ]
     assert holding == [side]
 
@@ -189,7 +192,7 @@ def test_a_server_that_dies_at_the_start_shows_the_end_of_its_log(created: Serve
 
 
 def test_a_server_that_was_killed_is_seen_as_stopped_and_starts_again(created: Server) -> None:
-    """What a power cut leaves: postmaster.pid is there, and its process number may belong to somebody else."""
+    """What a power cut leaves: a postmaster.pid, whose process number may be somebody else's by now."""
     created.start()
     pid_file = created.cluster / "postmaster.pid"
     pid = int(pid_file.read_text().splitlines()[0])

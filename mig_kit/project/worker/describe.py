@@ -4,7 +4,7 @@ import os
 import sys
 
 
-def describe(emit, with_secrets=True):
+def describe(emit):
     """Return the interpreter, Django, the installed apps, the databases with their credentials, and the routers.
 
     The passwords go over the channel and nowhere else.
@@ -14,7 +14,7 @@ def describe(emit, with_secrets=True):
     from django.db import router
 
     return {
-        "python": "%d.%d.%d" % sys.version_info[:3],
+        "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "executable": sys.executable,
         "pid": os.getpid(),
         "django": django.get_version(),
@@ -29,7 +29,7 @@ def describe(emit, with_secrets=True):
 
 
 def apps():
-    """Return each installed app: label, name, path, number of models, migrations module, whether it is the project's."""
+    """Return each installed app: label, name, path, number of models, migrations module, whether it is own code."""
     from importlib.util import find_spec
 
     from django.apps import apps as registry
@@ -67,28 +67,32 @@ def databases():
 
     found = {}
     for alias in connections:
-        connection = connections[alias]
-        values = connection.settings_dict
+        values = connections.settings[alias]
         options = dict(values.get("OPTIONS") or {})
-        if connection.vendor == "postgresql":
-            try:
-                options.update(connection.get_connection_params())
-            except Exception as exc:  # the database is described all the same; the first query will say more
-                options["error"] = str(exc)
+        engine = str(values.get("ENGINE") or "")
+        try:
+            connection = connections[alias]
+            vendor = connection.vendor
+            if vendor == "postgresql":
+                options = connection.get_connection_params()
+        except Exception as exc:
+            # A driver may be missing, or a setting wrong. The database is described all the same; the first query to
+            # it will say more.
+            vendor = "postgresql" if "postg" in engine else engine.rsplit(".", 1)[-1]
+            options["error"] = str(exc)
         name = options.pop("dbname", options.pop("database", None)) or values.get("NAME")
         found[alias] = {
-            "vendor": connection.vendor,
-            "engine": values.get("ENGINE"),
+            "vendor": vendor,
+            "engine": engine,
             "NAME": str(name) if name else "",
             "USER": str(options.pop("user", None) or values.get("USER") or ""),
             "PASSWORD": str(options.pop("password", options.pop("passwd", None)) or values.get("PASSWORD") or ""),
             "HOST": str(options.pop("host", None) or values.get("HOST") or ""),
             "PORT": str(options.pop("port", None) or values.get("PORT") or ""),
-            "OPTIONS": {
-                key: value
-                for key, value in options.items()
-                if isinstance(value, (str, int)) and not isinstance(value, bool) and type(value) in (str, int)
-            },
+            "OPTIONS": {key: value for key, value in options.items() if type(value) in (str, int)},
             "mirror_of": (values.get("TEST") or {}).get("MIRROR"),
         }
+        role = (values.get("OPTIONS") or {}).get("assume_role")
+        if role:
+            found[alias]["OPTIONS"]["assume_role"] = role
     return found

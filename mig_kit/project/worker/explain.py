@@ -42,7 +42,7 @@ def explain_no_changes(emit, database="default", apps=None, root=None):
                 f"MIGRATION_MODULES switches the migrations of {config.label!r} off.",
                 "take the entry out of MIGRATION_MODULES, or change the tables by hand",
             )
-        elif models and not os.path.isdir(os.path.join(folder, "migrations")) and not explicit:
+        elif models and not explicit and not os.path.isfile(os.path.join(folder, "migrations", "__init__.py")):
             say(
                 "no-migrations-package",
                 config.label,
@@ -108,12 +108,22 @@ def unsaved(folder):
     for path, folders, files in os.walk(folder):
         folders[:] = [each for each in folders if each not in ("migrations", "__pycache__", "node_modules")]
         for name in files:
-            if name.startswith(".") and (".py.sw" in name or name.startswith(".#")):
-                found.append(os.path.join(path, name))
-    for name in list(os.listdir(folder)):
-        if name.startswith(".#") and os.path.islink(os.path.join(folder, name)):
-            found.append(os.path.join(folder, name))
+            whole = os.path.join(path, name)
+            emacs = name.startswith(".#") and name.endswith(".py")  # a link, there while the file is not saved
+            if emacs or (name.startswith(".") and ".py.sw" in name and vim_says_modified(whole)):
+                found.append(whole)
     return sorted(set(found))
+
+
+def vim_says_modified(path):
+    """Say whether Vim's swap file stands for unsaved changes; it is there as long as the file is open."""
+    try:
+        with open(path, "rb") as swap:
+            head = swap.read(1008)
+    except OSError:
+        return False
+    # The last byte of the file name's 900 in block 0 is 0x55 while the buffer is modified (Vim's memline.c).
+    return len(head) < 1008 or not head.startswith(b"b0VIM") or head[1007] == 0x55
 
 
 def model_classes(folder):
@@ -151,8 +161,12 @@ def is_model(node):
 def models_outside(root, installed):
     """Return the folders below ``root`` that hold models and are not installed apps."""
     found = []
+    left = 5000  # folders; a project in a home folder may have a whole disk below it
     skipped = ("node_modules", "site-packages", "__pycache__", "migrations", "tests", "env", "venv")
     for path, folders, files in os.walk(root):
+        left -= 1
+        if left < 0:
+            break
         if "pyvenv.cfg" in files:
             folders[:] = []
             continue
@@ -183,5 +197,5 @@ def age(seconds):
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size:
             count = int(seconds // size)
-            return "%d %s%s" % (count, unit, "" if count == 1 else "s")
-    return "%d seconds" % max(0, int(seconds))
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{max(0, int(seconds))} seconds"

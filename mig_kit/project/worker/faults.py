@@ -18,7 +18,7 @@ class Fault(Exception):
 
 def nearest(word, possibilities, n=3):
     """Return up to ``n`` of the possibilities that look like the word, best first."""
-    lowered = {}  # type: dict
+    lowered = {}  # type: dict[str, str]
     for each in possibilities:
         lowered.setdefault(each.lower(), each)
     found = difflib.get_close_matches(word.lower(), list(lowered), n=n, cutoff=0.5)
@@ -50,7 +50,12 @@ def startup_fault(exc, what, root):
         if frame:
             where = " ({}, line {})".format(*frame)
     hint = "mend it there, or name other settings with settings=… / --settings"
-    if isinstance(exc, KeyError) or type(exc).__name__ in ("ImproperlyConfigured", "UndefinedValueError"):
+    if "Error loading" in str(exc) and "module" in str(exc):  # Django's words for a missing database driver
+        hint = (
+            "install that database driver in the project's environment, "
+            "or name the project's own interpreter with python=… / --python"
+        )
+    elif isinstance(exc, KeyError) or type(exc).__name__ in ("ImproperlyConfigured", "UndefinedValueError"):
         hint = "a value is missing: put it into the project's .env or the environment, then open the runbook again"
     elif isinstance(exc, ModuleNotFoundError):
         hint = (

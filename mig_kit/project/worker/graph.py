@@ -43,14 +43,7 @@ def migration_key(loader, app, name):
     if fitting:
         raise Fault("MigrationNotFound", name, app=app, name=name, nearest=fitting[:5], ambiguous=True)
     if not names:
-        raise Fault(
-            "MigrationNotFound",
-            name,
-            app=app,
-            name=name,
-            nearest=[],
-            note=f"the app {app!r} has no migrations",
-        )
+        raise no_migrations(app, name)
     raise Fault(
         "MigrationNotFound",
         name,
@@ -148,37 +141,72 @@ def history(emit, database="default"):
 
 
 def targets_of(executor, app, name):
-    """Return the plan's targets as ``migrate`` chooses them, and whether a single migration was named."""
+    """Return the plan's targets as ``migrate [APP [NAME]]`` chooses them."""
     loader = executor.loader
     if app is None:
         return loader.graph.leaf_nodes()
     app_config(app)
     if app not in loader.migrated_apps:
-        raise Fault(
-            "MigrationNotFound",
-            name or "",
-            app=app,
-            name=name or "",
-            nearest=[],
-            note=f"the app {app!r} has no migrations",
-        )
+        raise no_migrations(app, name)
     if name is None:
         return [key for key in loader.graph.leaf_nodes() if key[0] == app]
     if name == "zero":
         return [(app, None)]
     key = migration_key(loader, app, name)
     if key not in loader.graph.nodes and key in loader.replacements:
-        key = loader.replacements[key].name
-    if key not in loader.graph.nodes:
-        # A replaced migration stands in the graph only under the name of the squashed one.
-        for squashed in loader.replacements.values():
-            if key in squashed.replaces:
-                key = (squashed.app_label, squashed.name)
-    return [key]
+        # A squashed migration of which only a part is applied is not in the graph; its last replaced one is.
+        key = tuple(loader.replacements[key].replaces[-1])
+    return [graph_key(loader, key)]
+
+
+def graph_key(loader, key):
+    """Return the key under which a migration stands in the graph: what it replaces may have left it."""
+    if key in loader.graph.nodes:
+        return key
+    for squashed_key, squashed in loader.replacements.items():
+        if key in [tuple(each) for each in squashed.replaces] and squashed_key in loader.graph.nodes:
+            raise Fault(
+                "MigrationNotFound",
+                key[1],
+                f"name {squashed_key[1]!r} instead",
+                app=key[0],
+                name=key[1],
+                nearest=[squashed_key[1]],
+                note=f"{key[0]}.{key[1]} is replaced by the squashed migration {squashed_key[1]}.",
+            )
+    if key in loader.replacements:
+        raise Fault(
+            "MigrationNotFound",
+            key[1],
+            "name the migrations that it replaces",
+            app=key[0],
+            name=key[1],
+            nearest=[each[1] for each in loader.replacements[key].replaces],
+            note=f"Of the migrations that {key[0]}.{key[1]} replaces a part is applied, so it does not count yet.",
+        )
+    raise Fault("MigrationNotFound", key[1], app=key[0], name=key[1], nearest=[])
+
+
+def no_migrations(app, name):
+    """Return the fault for an app that has no migrations at all."""
+    return Fault(
+        "MigrationNotFound",
+        name or "",
+        f"make them first, naming the app: manage.py makemigrations {app}",
+        app=app,
+        name=name or "",
+        nearest=[],
+        note=f"The app {app!r} has no migrations.",
+    )
 
 
 def plan(emit, database="default", app=None, name=None):
     """Return what ``migrate [APP [NAME]]`` would run: a list of {app, name, backwards} in order."""
+    return planned(database, app, name)[1]
+
+
+def planned(database, app, name):
+    """Return the plan's targets, (app, name) each, and the plan; conflicts and a wrong history are faults."""
     from django.db.migrations.executor import MigrationExecutor
 
     executor = MigrationExecutor(connection_of(database))
@@ -186,8 +214,9 @@ def plan(emit, database="default", app=None, name=None):
     if conflicts:
         raise conflict_fault(conflicts)
     executor.loader.check_consistent_history(executor.connection)
-    full = executor.migration_plan(targets_of(executor, app, name))
-    return [{"app": each.app_label, "name": each.name, "backwards": bool(back)} for each, back in full]
+    targets = targets_of(executor, app, name)
+    full = executor.migration_plan(targets)
+    return targets, [{"app": each.app_label, "name": each.name, "backwards": bool(back)} for each, back in full]
 
 
 def conflict_fault(conflicts):

@@ -92,10 +92,11 @@ class DataQuestioner(MigrationQuestioner):
 
     def ask_not_null_addition(self, field_name, model_name):
         app = calling("app_label")
+        where = f"{app}.{model_name}.{field_name}"
         return self._default(
             "not-null-addition",
-            f"{app}.{model_name}.{field_name}",
-            f"The new field {app}.{model_name}.{field_name} is NOT NULL and has no default. Which value do the existing rows get, once?",
+            where,
+            f"The new field {where} is NOT NULL and has no default. Which value do the existing rows get, once?",
             provisional=placeholder(calling("field")),
             choices=["expression"],
             app=app,
@@ -106,11 +107,12 @@ class DataQuestioner(MigrationQuestioner):
 
     def ask_not_null_alteration(self, field_name, model_name):
         app = calling("app_label")
+        where = f"{app}.{model_name}.{field_name}"
         return self._default(
             "not-null-alteration",
-            f"{app}.{model_name}.{field_name}",
-            f"The field {app}.{model_name}.{field_name} becomes NOT NULL and has no default. Which value do existing NULLs get? ({IGNORE!r}: they "
-            "are dealt with by other means, before this migration.)",
+            where,
+            f"The field {where} becomes NOT NULL and has no default. Which value do existing NULLs get? "
+            f"({IGNORE!r}: they are dealt with by other means, before this migration.)",
             provisional=NOT_PROVIDED,
             choices=["expression", IGNORE],
             app=app,
@@ -122,10 +124,11 @@ class DataQuestioner(MigrationQuestioner):
         from django.utils import timezone
 
         app = calling("app_label")
+        where = f"{app}.{model_name}.{field_name}"
         return self._default(
             "auto-now-add",
-            f"{app}.{model_name}.{field_name}",
-            f"The new field {app}.{model_name}.{field_name} has auto_now_add. Which time do the existing rows get, once?",
+            where,
+            f"The new field {where} has auto_now_add. Which time do the existing rows get, once?",
             provisional=timezone.now,
             choices=["expression"],
             suggestion="timezone.now",
@@ -136,17 +139,18 @@ class DataQuestioner(MigrationQuestioner):
 
     def ask_unique_callable_default_addition(self, field_name, model_name):
         app = calling("app_label")
+        where = f"{app}.{model_name}.{field_name}"
         return self._yes_or_no(
             "unique-callable-default",
-            f"{app}.{model_name}.{field_name}",
-            f"The new field {app}.{model_name}.{field_name} is unique and its default is a callable, which Django calls once: every existing "
-            "row would get the same value. Write the migration all the same?",
+            where,
+            f"The new field {where} is unique and its default is a callable, which Django calls "
+            "once: every existing row would get the same value. Write the migration all the same?",
             provisional=True,
             app=app,
             model=model_name,
             field=field_name,
         ) or refuse(
-            f"The new field {app}.{model_name}.{field_name} needs a value of its own for each row.",
+            f"The new field {where} needs a value of its own for each row.",
             "add it nullable first, fill it in a data migration, then make it unique",
         )
 
@@ -196,7 +200,7 @@ def evaluate(question_id, answer):
         return answer
     try:
         return eval(answer, {}, {"datetime": datetime, "timezone": timezone})
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise Fault(
             "UsageError",
             f"The answer {answer!r} to {question_id} is not a Python expression: {type(exc).__name__}: {exc}.",

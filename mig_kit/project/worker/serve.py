@@ -1,9 +1,19 @@
 """The loop: a request in, events and one answer out."""
 
+from importlib import import_module
+
 from . import faults, startup
+from .interrupt import Interrupts
+from .wire import clean
+
+# What this package uses of the standard library is imported here, before the project's folder comes onto the path:
+# a json.py or queue.py of the project's must not take its place.
+STANDARD = "ast contextlib difflib io itertools re runpy time traceback uuid warnings weakref"
+for _name in STANDARD.split():
+    import_module(_name)
 
 METHODS = {
-    "admin_pages": "checks",
+    "admin_pages": "admin",
     "describe": "describe",
     "explain_no_changes": "explain",
     "generate": "write",
@@ -27,39 +37,61 @@ def serve(channel, options):
     one ``{"id", "result", "watch"}`` or ``{"id", "error"}``. ``watch`` says which files and folders the answer
     came from, each with its state, so that the client can tell when this process is out of date.
     """
-    from importlib import import_module
-
     startup.detach()
-    busy = startup.Busy()
+    interrupts = Interrupts(channel)
     try:
-        with busy:
+        with interrupts.request():
             startup.start(options)
+            interrupts.watch_connections()
+        watch = import_module(__package__ + ".watch")
+        started = {"id": 0, "result": None, "watch": watch.state(options)}
     except BaseException as exc:
-        channel.send({"id": 0, "error": faults.plain(exc)})
+        channel.send({"id": 0, "error": clean(faults.plain(exc))})
         return
-    watch = import_module(__package__ + ".watch")
-    channel.send({"id": 0, "result": None, "watch": watch.state(options)})
+    channel.send(clean(started))
 
     for request in channel:
 
         def emit(event, _id=request["id"], **data):
-            channel.send({"id": _id, "event": event, "data": data})
+            with interrupts.held():
+                channel.send(clean({"id": _id, "event": event, "data": data}))
 
         try:
-            with busy:
+            with interrupts.request():
                 module = import_module(__package__ + "." + METHODS[request["method"]])
                 fresh_connections()
                 answer = {"result": getattr(module, request["method"])(emit=emit, **request["args"])}
                 answer["watch"] = watch.state(options)
         except BaseException as exc:
             answer = {"error": faults.plain(exc)}
-        channel.send(dict(answer, id=request["id"]))
+            if isinstance(exc, KeyboardInterrupt):
+                drop_connections()
+        channel.send(clean(dict(answer, id=request["id"])))
+
+
+def open_connections():
+    """Return (alias, connection) of those that were made; none is made by asking."""
+    from django.db import connections
+
+    found = [(alias, getattr(connections._connections, alias, None)) for alias in connections]
+    return [(alias, connection) for alias, connection in found if connection is not None]
 
 
 def fresh_connections():
     """Drop connections that died since the last request, so that a restarted server is no error."""
+    for _alias, connection in open_connections():
+        if connection.connection is not None and not connection.is_usable():
+            connection.close()
+
+
+def drop_connections():
+    """Forget the connections of an interrupted request, whatever state they were left in; the servers roll back."""
     from django.db import connections
 
-    for connection in connections.all():
-        if connection.connection is not None and not connection.in_atomic_block and not connection.is_usable():
-            connection.close()
+    for alias, connection in open_connections():
+        if connection.connection is not None:
+            try:
+                connection.connection.close()
+            except Exception:
+                pass  # broken already, and closed by that
+            del connections[alias]

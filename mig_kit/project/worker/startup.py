@@ -1,7 +1,7 @@
 """Bring Django up in the project's interpreter, as its manage.py would."""
 
 import os
-import signal
+import re
 import sys
 
 from .faults import Fault, startup_fault
@@ -21,24 +21,6 @@ def detach():
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
 
 
-class Busy:
-    """Let SIGINT interrupt a request and nothing else: an idle worker ignores it."""
-
-    def __init__(self):
-        self.on = False
-        signal.signal(signal.SIGINT, self._handle)
-
-    def _handle(self, signum, frame):
-        if self.on:
-            raise KeyboardInterrupt
-
-    def __enter__(self):
-        self.on = True
-
-    def __exit__(self, *exc_info):
-        self.on = False
-
-
 def start(options):
     """Set path and environment, import the settings, populate the apps. Raise a ``SettingsError`` fault else.
 
@@ -46,11 +28,14 @@ def start(options):
     databases (alias → settings that replace the project's own, used to point every alias at a copy).
     """
     work_dir = options["work_dir"]
+    os.chdir(work_dir)
     sys.path[:] = [work_dir] + [each for each in sys.path if each not in ("", work_dir)]
     os.environ.update(options["environ"])
     for name, value in options["defaults"].items():
         os.environ.setdefault(name, value)
     os.environ["DJANGO_SETTINGS_MODULE"] = options["settings"]
+    if os.environ.get("MPLBACKEND", "").startswith("module://matplotlib_inline"):
+        del os.environ["MPLBACKEND"]  # the notebook's own: a project that imports matplotlib would look for it
     root = options["root"]
     try:
         import django
@@ -70,6 +55,15 @@ def start(options):
     os.environ["DJANGO_SETTINGS_MODULE"] = options["settings"]
     from django.conf import settings
 
+    if settings.configured and getattr(settings, "SETTINGS_MODULE", None) != options["settings"]:
+        raise Fault(
+            "SettingsError",
+            "{} loads the settings {!r}, whatever the environment says, and {!r} was named.".format(
+                options["manage_py"], getattr(settings, "SETTINGS_MODULE", None), options["settings"]
+            ),
+            "name the same settings with settings=… / --settings, or mend manage.py: os.environ.setdefault(…)",
+        )
+
     try:
         settings.INSTALLED_APPS  # noqa: B018 (imports the settings module)
     except (Exception, SystemExit) as exc:
@@ -82,17 +76,24 @@ def start(options):
         raise startup_fault(exc, "Loading the installed apps", root) from exc
 
 
+# What a manage.py may do beside naming the settings module, as far as its text shows.
+PREPARES = re.compile(
+    r"""sys\.path|addsitedir|dotenv|read_env|configurations|install_as|monkey"""
+    r"""|environ(\.setdefault\(|\[)\s*["'](?!DJANGO_SETTINGS_MODULE["'])"""
+)
+
+
 def run_manage_py(path, root):
     """Let a manage.py that prepares the path or the environment do so, by asking it for Django's version.
 
-    Most do nothing of the kind and are not run. One that adds a folder to ``sys.path`` or loads a ``.env`` would
-    otherwise leave the settings without what they import or read.
+    Most do nothing of the kind and are not run. One that adds a folder to ``sys.path``, loads a ``.env`` or sets a
+    variable would otherwise leave the settings without what they import or read.
     """
     if path is None:
         return
     with open(path, encoding="utf-8") as file:
         source = file.read()
-    if not any(word in source for word in ("sys.path", "dotenv", "read_env", "configurations")):
+    if not PREPARES.search(source):
         return
     import contextlib
     import io
@@ -103,8 +104,9 @@ def run_manage_py(path, root):
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             runpy.run_path(path, run_name="__main__")
-    except SystemExit:
-        pass
+    except SystemExit as exc:
+        if exc.code not in (None, 0):
+            raise startup_fault(exc, f"Running {path}", root) from exc
     except Exception as exc:
         raise startup_fault(exc, f"Running {path}", root) from exc
     finally:
@@ -113,9 +115,13 @@ def run_manage_py(path, root):
 
 def replace_databases(databases):
     """Point aliases at other databases, before any connection is made."""
-    from django.conf import settings
     from django.db import connections
 
     for alias, override in databases.items():
-        settings.DATABASES.setdefault(alias, {}).update(override)
-        connections.databases.get(alias, {}).update(override)
+        if alias not in connections.settings:
+            raise Fault(
+                "DatabaseNotFound",
+                f"The project has no database alias {alias!r}.",
+                "choose one of: {}".format(", ".join(sorted(connections.settings))),
+            )
+        connections.settings[alias].update(override)

@@ -5,7 +5,9 @@ from itertools import takewhile
 
 from .changes import Detected, check_name, import_urlconf
 from .faults import Fault
+from .place import migrations_place, writer_class
 from .questions import DataQuestioner
+from .watch import wrote
 
 
 def generate(emit, database="default", apps=None, answers=None, name=None):
@@ -34,11 +36,10 @@ def write(migrations):
 
     Each file is written beside its place and flushed, then all are renamed in; whatever fails, nothing is left.
     """
-    from django.db.migrations.writer import MigrationWriter
-
     planned = []
     for app, migration in migrations:
-        writer = MigrationWriter(migration, include_header=True)
+        folder, packages = migrations_place(app)
+        writer = writer_class()(migration, include_header=True)
         try:
             source = writer.as_string()
         except ValueError as exc:
@@ -47,20 +48,21 @@ def write(migrations):
                 "The migration {}.{} cannot be written: {}".format(app, migration.name, str(exc).split("\n")[0]),
                 "use a default that can be imported, a module-level function for instance",
             ) from exc
-        planned.append({"app": app, "name": migration.name, "path": os.path.abspath(writer.path), "source": source})
-    created = []  # type: list  # what to take away again, newest last
+        path = os.path.join(os.path.abspath(folder), writer.filename)
+        planned.append({"app": app, "name": migration.name, "path": path, "source": source, "packages": packages})
+    created = []  # type: list[str]  # what to take away again, newest last
     try:
         for each in planned:
-            each["created"] = make_package(os.path.dirname(each["path"]), created)
-            if os.path.exists(each["path"]):
+            each["created"] = [made for package in each.pop("packages") for made in make_package(package, created)]
+            if os.path.lexists(each["path"]):
                 raise Fault(
                     "WriteError",
                     "{} is already there.".format(each["path"]),
                     "move it away, or run the review again: it may not be imported",
                 )
             temporary = os.path.join(os.path.dirname(each["path"]), ".{}.tmp".format(os.path.basename(each["path"])))
-            created.append(temporary)
             with open(temporary, "x", encoding="utf-8") as out:
+                created.append(temporary)
                 out.write(each["source"])
                 out.flush()
                 os.fsync(out.fileno())
@@ -77,25 +79,27 @@ def write(migrations):
         if isinstance(exc, OSError):
             raise Fault(
                 "WriteError",
-                "The migration files could not be written: {}: {}.".format(exc.filename or "?", exc.strerror),
+                "The migration files could not be written: {}: {}.".format(
+                    exc.filename or planned[0]["path"], exc.strerror
+                ),
                 "make the folder writable or free the disk, then run the cell again; nothing was left behind",
             ) from exc
         raise
+    wrote(created)
     return planned
 
 
 def make_package(folder, created):
-    """Make the migrations package where it is missing; note and return what was made."""
+    """Make a package where it is missing; note and return what was made."""
     made = []
     if not os.path.isdir(folder):
-        os.makedirs(folder)
+        os.mkdir(folder)
         made.append(folder)
         created.append(folder)
     init = os.path.join(folder, "__init__.py")
     if not os.path.isfile(init):
-        created.append(init)
         with open(init, "x", encoding="utf-8"):
-            pass
+            created.append(init)
         made.append(init)
     return made
 
@@ -156,11 +160,11 @@ def merge(emit, database="default", answers=None, name=None):
         if not questioner.ask_merge(app):
             continue
         numbers = [MigrationAutodetector.parse_number(leaf) for leaf in leaves]
-        number = max((each for each in numbers if each is not None), default=0) + 1
+        number = max((each for each in numbers if each is not None), default=1) + 1
         suffix = "_".join(leaves)
         suffix = name or "merge_" + (suffix if len(suffix) <= 47 else get_migration_name_timestamp())
         kind = type("Migration", (Migration,), {"dependencies": [(app, leaf) for leaf in leaves]})
-        merged.append((app, kind("%04i_%s" % (number, suffix), app)))
+        merged.append((app, kind(f"{number:04}_{suffix}", app)))
     require_answers(questioner)
     return {"files": write(merged), "branches": described, "unused_answers": questioner.unused()}
 

@@ -1,0 +1,5 @@
+"""``python -m mig_kit``: the command line."""
+
+from mig_kit.cli import main
+
+main()

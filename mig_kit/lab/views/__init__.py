@@ -1,0 +1,25 @@
+"""How each result looks: one function a result, from its facts to the blocks of a view."""
+
+from __future__ import annotations
+
+from mig_kit.lab.views.applied import applied_view
+from mig_kit.lab.views.backup import backup_view
+from mig_kit.lab.views.changes import changes_view
+from mig_kit.lab.views.generated import generated_view
+from mig_kit.lab.views.session import criteria_view, finished_view, preflight_view, runbook_view, traceback_view
+from mig_kit.lab.views.sql import sql_view
+from mig_kit.lab.views.verification import verification_view
+
+__all__ = [
+    "applied_view",
+    "backup_view",
+    "changes_view",
+    "criteria_view",
+    "finished_view",
+    "generated_view",
+    "preflight_view",
+    "runbook_view",
+    "sql_view",
+    "traceback_view",
+    "verification_view",
+]

@@ -1,0 +1,85 @@
+"""How freshly written migration files look."""
+
+from __future__ import annotations
+
+from mig_kit.hazards import Finding
+from mig_kit.lab.blocks import (
+    Block,
+    Fold,
+    Group,
+    Paragraph,
+    Phrase,
+    Source,
+    Table,
+    Title,
+    View,
+    code,
+    quiet,
+    state,
+    strong,
+)
+from mig_kit.lab.views.session import plural
+from mig_kit.steps.generate import Generated, GeneratedFile
+
+__all__ = ["finding_table", "generated_view"]
+
+# A file of more lines than this starts folded.
+_LONG = 80
+
+
+def generated_view(generated: Generated) -> View:
+    """Return the findings, then each file in full."""
+    if not generated.files:
+        return View((Title("Nothing to generate"), Paragraph("The models and the migrations say the same."), *_notes(generated)))
+    errors, findings = len(generated.errors), len(generated.findings)
+    title = f"Generated: {plural(len(generated.files), 'migration file')}, {plural(findings, 'finding') if findings else 'no findings'}"
+    tone = "bad" if errors else "warn" if findings else "good"
+    blocks: list[Block] = [Title(title, tone), *_notes(generated)]
+    if findings:
+        blocks.append(finding_table(generated.findings))
+    else:
+        blocks.append(
+            Paragraph(
+                "Checked, and nothing found: no field changes or narrows its type, no field or model is deleted, every "
+                "dependency is there and in order."
+            )
+        )
+    blocks += [_file(each) for each in generated.files]
+    blocks.append(
+        Paragraph(
+            (
+                "Not what you expected? ",
+                code("rb.undo_generate()"),
+                " removes these files again, as long as they are neither applied nor edited.",
+            )
+        )
+    )
+    return View(tuple(blocks))
+
+
+def _notes(generated: Generated) -> list[Block]:
+    notes: list[Block] = [Paragraph(("Note: ", each), "warn") for each in generated.warnings]
+    for branch in generated.branches:
+        listed = "; ".join(f"{key}: {value}" for key, value in branch.items())
+        notes.append(Paragraph(("Merged: ", listed)))
+    return notes
+
+
+def finding_table(findings: tuple[Finding, ...]) -> Table:
+    """Return findings by migration: how much each weighs, what it is, what to do."""
+    rows: list[tuple[Phrase, ...] | Group] = []
+    named = ""
+    for each in findings:
+        migration = f"{each.app}.{each.migration}"
+        if migration != named:
+            named = migration
+            rows.append(Group(code(migration)))
+        message: Phrase = (each.operation, "\n", each.message, "\n", strong("Next: "), each.hint)
+        rows.append((code(each.id), state(str(each.severity)), message, quiet(each.evidence)))
+    return Table("Findings", ("id", "severity", "finding", "known by"), tuple(rows))
+
+
+def _file(file: GeneratedFile) -> Fold:
+    made = f" (made with it: {', '.join(str(each) for each in file.created)})" if file.created else ""
+    summary = (strong(f"{file.app}.{file.name}"), quiet(f"  {file.path}{made}"))
+    return Fold(summary, (Source(file.source, "python"),), open=file.source.count("\n") <= _LONG)

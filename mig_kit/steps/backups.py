@@ -1,0 +1,79 @@
+"""The backups that exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mig_kit.steps._manifest import MANIFEST, Backup, DamagedManifest
+from mig_kit.steps.target import Target
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["backup_paths", "backups", "latest_backup"]
+
+_COLUMNS = ["backup", "when (UTC)", "bytes", "files", "rows", "method", "verified"]
+
+
+def backups(target: Target) -> pandas.DataFrame:
+    """Return the backups that exist, newest first: backup, when (UTC), bytes, files, rows, method, verified.
+
+    Bytes and files are what lies there now. ``verified`` says "no" with its reason: not restored yet, files that are
+    not those of the manifest, a manifest that cannot be read, or none (it was made by other means).
+    """
+    import pandas
+
+    frame = pandas.DataFrame([_row(path) for path in backup_paths(target.backups_folder)], columns=_COLUMNS)
+    frame["when (UTC)"] = pandas.to_datetime(frame["when (UTC)"], utc=True)
+    frame["rows"] = frame["rows"].astype("Int64")
+    return frame.sort_values(["when (UTC)", "backup"], ascending=False, ignore_index=True)
+
+
+def latest_backup(target: Target) -> Backup | None:
+    """Return the newest backup of this database that has its manifest and its files, or None."""
+    info = target.need_postgres("backups")
+    own = []
+    for path in backup_paths(target.backups_folder):
+        try:
+            found = Backup.read(path)
+        except DamagedManifest:
+            continue
+        if found is not None and _same_database(found.server, info.safe) and found.has_its_files():
+            own.append(found)
+    return max(own, key=lambda each: each.started, default=None)
+
+
+def backup_paths(folder: Path) -> Iterator[Path]:
+    """Yield what in a folder may be a backup: no manifests, nothing hidden, which is where unfinished ones are."""
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith(".") and not path.name.endswith("." + MANIFEST) and path.exists():
+                yield path
+
+
+def _row(path: Path) -> tuple[object, ...]:
+    found, state = None, "no: it has no manifest"
+    try:
+        found = Backup.read(path)
+    except DamagedManifest:
+        state = "no: its manifest cannot be read"
+    files = [each for each in ([path] if path.is_file() else path.rglob("*")) if each.is_file()]
+    sizes = {each: each.stat().st_size for each in files if each != path / MANIFEST}
+    if found is None:
+        when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return path.name, when, sum(sizes.values()), len(sizes), None, "unknown", state
+    if not found.has_its_files():
+        state = "no: its files are not those of its manifest"
+    else:
+        state = "yes" if found.verified else "no: not restored yet"
+    rows = sum(found.rows.values())
+    return path.name, found.started, sum(sizes.values()), len(sizes), rows, found.method, state
+
+
+def _same_database(one: str, other: str) -> bool:
+    """Compare two addresses; who asks makes no difference."""
+    return re.sub("//[^/@]*@", "//", one) == re.sub("//[^/@]*@", "//", other)

@@ -1,0 +1,7 @@
+"""Each step is tested on copies of the demo project, on a real PostgreSQL 18."""
+
+from __future__ import annotations
+
+from tests.steps.projects import copies, project, shared, target, template
+
+__all__ = ["copies", "project", "shared", "target", "template"]
