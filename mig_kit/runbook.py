@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import socket
 import subprocess
+import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +42,8 @@ __all__ = [
     "Interaction",
     "Quiet",
     "Runbook",
+    "Tick",
+    "Traceback",
     "open_runbook",
 ]
 
@@ -63,6 +68,24 @@ class Finished:
     report: Path
     notebook: Path | None
     result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One line of the "What to check" list that a person ticked, for one migration (``app.name``)."""
+
+    migration: str
+    check: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traceback:
+    """The traceback of the last error that nobody caught; where the project's side raised, its own comes first."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 class Interaction(Protocol):
@@ -124,7 +147,8 @@ class Runbook:
     """One migration session on one database of one project: the steps in order, and the record of them.
 
     Open one with ``mig_kit.open_runbook``. Each method is a step and returns its result; each is written to the
-    journal with its outcome. ``answers`` and ``choice`` hold what widgets or the caller chose. Not thread-safe.
+    journal with its outcome. ``answers``, ``choice`` and ``ticks`` hold what widgets or the caller chose.
+    Not thread-safe.
     """
 
     def __init__(self, target: Target, *, run: RunFolder | None = None, interaction: Interaction | None = None) -> None:
@@ -132,6 +156,7 @@ class Runbook:
         self.interaction: Interaction = interaction or Quiet()
         self.answers: dict[str, Any] = {}
         self.choice = Choice()
+        self.ticks: set[Tick] = set()
         self.run = run
         self._session = _Session()
         if run is not None:
@@ -196,8 +221,14 @@ class Runbook:
             outcome["summary"] = "ready" if result else repr(result)
             return result
 
-    def review(self, *, apps: Sequence[str] | None = None) -> review_step.ModelChanges:
-        """Step 1: return the model changes that have no migration yet, and makemigrations' questions."""
+    def review(
+        self, *, apps: Sequence[str] | None = None, answers: Mapping[str, Any] | str | None = None
+    ) -> review_step.ModelChanges:
+        """Step 1: return the model changes that have no migration yet, and makemigrations' questions.
+
+        ``apps`` limits it to those; ``answers`` (a mapping of ids, or the same as JSON text) are kept for generate.
+        """
+        self.answers.update(_mapping(answers, "answers"))
         with self._step("review") as outcome:
             result = review_step.review(self.target, apps=apps, answers=self.answers)
             self._session.changes = result
@@ -230,13 +261,16 @@ class Runbook:
 
     def generate(
         self,
-        answers: Mapping[str, Any] | None = None,
+        answers: Mapping[str, Any] | str | None = None,
         *,
         apps: Sequence[str] | None = None,
         name: str | None = None,
     ) -> generate_step.Generated:
-        """Step 3: write the migration files and check them; ``answers`` add to those that widgets gave."""
-        self.answers.update(answers or {})
+        """Step 3: write the migration files and check them.
+
+        ``answers`` (a mapping of ids, or the same as JSON text) add to those that widgets gave.
+        """
+        self.answers.update(_mapping(answers, "answers"))
         with self._step("generate") as outcome:
             result = generate_step.generate(self.target, answers=self.answers, apps=apps, name=name)
             if result:
@@ -245,6 +279,7 @@ class Runbook:
             outcome["summary"] = (
                 f"{len(result.files)} files, {len(result.findings)} findings" if result else "nothing to generate"
             )
+            outcome["answers"] = dict(self.answers)
             outcome["files"] = {str(each.path): each.sha256 for each in result.files}
             outcome["findings"] = [f"{each.id} {each.message}" for each in result.findings]
             return result
@@ -270,8 +305,22 @@ class Runbook:
         """Return the form to tick the generated files off; outside a notebook, what was generated."""
         return self.interaction.checklist(self)
 
-    def pick(self) -> Any:
-        """Return the picker for app and migration; ``choice`` holds what it chose."""
+    def tick(self, migration: str, check: str, ticked: bool = True) -> None:
+        """Note that a person looked: one line of the checklist for one migration, or take that back."""
+        tick = Tick(migration, check)
+        if ticked == (tick in self.ticks):
+            return
+        (self.ticks.add if ticked else self.ticks.discard)(tick)
+        if self.run is not None:
+            self.run.journal.append("checklist", migration=migration, check=check, ticked=ticked)
+
+    def pick(self, app: str | None = None, name: str | None = None) -> Any:
+        """Return the picker for app and migration; ``choice`` holds what it chose.
+
+        ``app`` and ``name`` choose right away; empty ones leave the choice as it is, which is all pending at first.
+        """
+        if app or name:
+            self.choice = Choice(app or None, name or None)
         return self.interaction.pick(self)
 
     def preview(
@@ -357,9 +406,13 @@ class Runbook:
         )
 
     def verify(
-        self, *, apps: Sequence[str] | None = None, queries: Mapping[str, str] | None = None
+        self, *, apps: Sequence[str] | None = None, queries: Mapping[str, str] | str | None = None
     ) -> verify_step.Verification:
-        """Step 6: check that all is applied and that models, admin, rows and the user's own queries hold."""
+        """Step 6: check that all is applied and that models, admin, rows and the user's own queries hold.
+
+        ``queries``: name → SELECT, or the same as JSON text.
+        """
+        queries = _mapping(queries, "queries")
         with self._step("verify") as outcome, self.interaction.progress("verify") as progress:
             backup = self._session.backup
             if backup is None and self.target.info is not None:  # an earlier session's
@@ -397,6 +450,16 @@ class Runbook:
         """Return the runbook's success criteria, each with the evidence of this session."""
         session = self._session
         return success_criteria(session.changes, session.generated, session.attempts, session.verification)
+
+    def traceback(self) -> Traceback:
+        """Return the traceback of the last error: what a step's short message leaves out."""
+        error: BaseException | None = getattr(sys, "last_value", None)
+        if error is None:
+            return Traceback("No error was raised.")
+        own = "".join(traceback.format_exception(error))
+        project = str(getattr(error, "traceback", "")).strip()
+        text = f"In the project's interpreter:\n\n{project}\n\nHere:\n\n{own}" if project else own
+        return Traceback(redact(text))
 
     def finish(self) -> Finished:
         """Close the record: the journal's last entry, and the HTML report of the notebook as it is on disk."""
@@ -443,6 +506,19 @@ def open_runbook(
     except BaseException:
         target.close()
         raise
+
+
+def _mapping(given: Mapping[str, Any] | str | None, what: str) -> dict[str, Any]:
+    """Return a mapping that is given as one or, as papermill and the command line pass it, as JSON text."""
+    if not isinstance(given, str):
+        return dict(given or {})
+    try:
+        read = json.loads(given) if given.strip() else {}
+    except ValueError as exc:
+        raise errors.UsageError(f"The {what} are no JSON: {exc}.", hint='write {"the id": value}') from None
+    if not isinstance(read, dict):
+        raise errors.UsageError(f"The {what} are no mapping: {given}.", hint='write {"the id": value}')
+    return read
 
 
 def _user() -> str:

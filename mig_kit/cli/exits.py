@@ -7,8 +7,9 @@ from enum import IntEnum
 from typing import Any
 
 from mig_kit import errors
+from mig_kit.cli.words import for_terminal
 
-__all__ = ["Exit", "Stopped", "Terminated", "error_document", "exit_code", "for_terminal", "hint_for"]
+__all__ = ["Exit", "Stopped", "Terminated", "error_document", "exit_code", "hint_for"]
 
 
 class Exit(IntEnum):
@@ -46,7 +47,7 @@ def exit_code(exc: errors.MigKitError) -> Exit:
     """Return the exit code of an error; a notebook's cell that was refused counts as refused."""
     if isinstance(exc, _REFUSALS):
         return Exit.REFUSED
-    if isinstance(exc, errors.NotebookError) and getattr(exc, "cause", "") in _REFUSAL_NAMES:
+    if isinstance(exc, errors.NotebookError) and getattr(exc.__cause__, "ename", "") in _REFUSAL_NAMES:
         return Exit.REFUSED
     return Exit.FAILED
 
@@ -59,34 +60,11 @@ def hint_for(exc: errors.MigKitError) -> str:
         return f"answer by id: mig-kit generate --answer '{first['id']}={value}'"
     if isinstance(exc, errors.GateClosed) and exc.gate == "name typed":
         return re.sub(r"rb\.apply\(confirm='(.*?)'\)", r"mig-kit apply --confirm '\1'", exc.hint)
+    if isinstance(exc, errors.NotebookError):
+        # In a run, what a cell would be given is a parameter; Python's dict is YAML too.
+        hint = re.sub(r"answers=(\{.*\})", r'-p answers "\1"', exc.hint)
+        return for_terminal(re.sub(r"rb\.apply\(confirm='(.*?)'\)", r"-p confirm '\1'", hint))
     return for_terminal(exc.hint)
-
-
-# The library speaks to notebooks; these are the same steps in a shell.
-_CALLS = (
-    (re.compile(r"rb\.preview\('([^']+)', '([^']+)', backwards=True\)"), r"mig-kit preview \1 \2 --backwards"),
-    (re.compile(r"rb\.preview\(app, name, backwards=True\)"), "mig-kit preview APP NAME --backwards"),
-    (re.compile(r"rb\.backup\(script=True\)"), "mig-kit backup --script"),
-    (re.compile(r"rb\.(apply|backup|generate|preview|review|status|verify)\(\)"), r"mig-kit \1"),
-    (re.compile(r"rb\.backups\(\)"), "mig-kit backup --list"),
-    (re.compile(r"rb\.history\(\)"), "mig-kit query 'SELECT * FROM django_migrations ORDER BY id'"),
-    (re.compile(r"run the (?:cell|step) again"), "run the command again"),
-    (re.compile(r"open the runbook again"), "run the command again"),
-    (re.compile(r"script='…'"), 'backup_script = "…" in mig_kit.toml'),
-    (re.compile(r"\b(?:python|settings|stage|database)=… / (--\w+)"), r"\1"),
-    (re.compile(r"python=… and settings=… \(--python, --settings\)"), "--python and --settings"),
-    (re.compile(r"\b(?:python|settings|stage|database)=(?:…|\"…\"|'[^']*') \((--\w+)\)"), r"\1"),
-    (re.compile(r"\bdatabase=…"), "--database"),
-    (re.compile(r"and the variables it needs with environ=…"), "and the variables it needs in the environment"),
-    (re.compile(r"rb\.diagnose\(\)"), "mig-kit status"),
-)
-
-
-def for_terminal(text: str) -> str:
-    """Return a hint with the calls of a notebook turned into commands."""
-    for pattern, command in _CALLS:
-        text = pattern.sub(command, text)
-    return text
 
 
 def error_document(exc: errors.MigKitError) -> dict[str, Any]:

@@ -13,22 +13,24 @@ import click
 
 from mig_kit import errors
 from mig_kit._version import __version__
-from mig_kit.cli import notebooks, steps
+from mig_kit.cli import looks, notebooks, steps
+from mig_kit.cli.demo import demo
+from mig_kit.cli.doctor import doctor
 from mig_kit.cli.exits import Exit, Stopped, Terminated, exit_code
 
 __all__ = ["cli", "main"]
 
 COMMANDS = (
-    notebooks.demo,
-    notebooks.doctor,
-    steps.status,
-    steps.review,
+    demo,
+    doctor,
+    looks.status,
+    looks.review,
     steps.backup,
     steps.generate,
-    steps.preview,
+    looks.preview,
     steps.apply,
     steps.verify,
-    steps.query,
+    looks.query,
     notebooks.run,
     notebooks.lab,
 )

@@ -1,8 +1,9 @@
-"""The commands around the notebooks: the demo, a headless run, JupyterLab, and the check of the installation."""
+"""The notebooks: run headless, or opened in JupyterLab."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,130 +12,22 @@ import click
 
 from mig_kit import errors
 from mig_kit.cli.exits import Exit, Stopped
+from mig_kit.cli.looks import values
 from mig_kit.cli.options import Session, project_options
-from mig_kit.cli.steps import values
 from mig_kit.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mig_kit.demo import Demo
     from mig_kit.lab.execute import Executed
     from mig_kit.record import RunFolder
 
-__all__ = ["demo", "doctor", "lab", "run"]
-
-# The demo asks one question: is live_url the field link under a new name? It is.
-_DEMO_ANSWERS = {"rename-field:portfolio.project.link:live_url": True}
+__all__ = ["execute", "executed_facts", "executed_lines", "lab", "run"]
 
 
-@click.command(short_help="A project to try it on, with its own PostgreSQL")
-@click.argument("directory", metavar="[DIR]", default="portfolio-demo", type=click.Path(path_type=Path))
-@click.option("--fresh", is_flag=True, help="Make the project and its database anew; backups and records stay.")
-@click.option(
-    "--run", "running", is_flag=True, help="Run the migration session's notebook on it, from review to verify."
-)
-@click.option("--stop", is_flag=True, help="Stop its server; files and data stay.")
-@click.option(
-    "--scale",
-    type=click.FloatRange(0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="How much data: 1 is half a million rows.",
-)
-@project_options
-def demo(session: Session, directory: Path, fresh: bool, running: bool, stop: bool, scale: float) -> None:
-    """Make a Django project on a PostgreSQL server of its own in DIR, with model changes to migrate.
-
-    DIR (default: portfolio-demo) must be missing, empty or a demo. A demo that is there is only started again.
-    """
-    from mig_kit.cli.output import Terminal, show_json, show_line, shown
-    from mig_kit.demo import create_demo, stop_demo
-    from mig_kit.lab.demo_server import server_runs
-
-    if stop:
-        if fresh or running:
-            raise errors.UsageError("--stop goes with neither --fresh nor --run.", hint="stop it first, then go on")
-        stop_demo(directory)
-        if session.as_json:
-            show_json({"demo": directory.resolve(), "running": False})
-        else:
-            show_line(
-                f"The server of {shown(directory.resolve())} is stopped; mig-kit demo {directory} starts it again."
-            )
-        return
-    ran_before = server_runs(directory.resolve())
-    python = Path(session.python) if session.python else None
-    try:
-        with Terminal().progress("demo") as progress:
-            made = create_demo(directory, fresh=fresh, python=python, scale=scale, progress=progress)
-    except KeyboardInterrupt as exc:
-        raise Stopped("Interrupted: of a demo that was being made nothing was left.", by=exc) from None
-    if not running:
-        if session.as_json:
-            show_json(_demo_facts(made))
-        else:
-            _show_demo(made, directory)
-        return
-    try:
-        executed = _run_demo(made)
-    finally:
-        if not ran_before:
-            stop_demo(directory)
-    if session.as_json:
-        show_json(
-            {**_demo_facts(made), "running": ran_before, **_executed_facts(executed), "backup": _newest_backup(made)}
-        )
-        return
-    show_line(
-        f"The demo went from review to verify in {executed.duration_s:.0f} s: {executed.cells} cells, no error.\n"
-    )
-    show_line(f"Executed notebook  {shown(executed.notebook)}")
-    show_line(f"HTML report        {shown(executed.report)}")
-    show_line(f"Backup             {shown(backup) if (backup := _newest_backup(made)) else 'none was made'}\n")
-    show_line(f"By hand, in JupyterLab: mig-kit demo {directory} --fresh, then mig-kit lab --project {directory}")
-
-
-def _demo_facts(made: Demo) -> dict[str, Any]:
-    return {
-        "demo": made.root,
-        "manage_py": made.manage_py,
-        "server": made.database.safe,
-        "rows": sum(made.rows.values()),
-        "created": made.created,
-        "running": True,
-    }
-
-
-def _show_demo(made: Demo, directory: Path) -> None:
-    from mig_kit.cli.output import show_line, shown
-
-    what = "A demo was made" if made.created else "The demo was there already and runs"
-    show_line(f"{what} in {shown(made.root)}: {sum(made.rows.values()):,} rows on {made.database.safe}.\n")
-    show_line(f"By hand         mig-kit lab --project {directory}")
-    show_line(f"Headless        mig-kit demo {directory} --run")
-    show_line(f"Step by step    mig-kit review --project {directory}")
-    show_line(f"Stop its server mig-kit demo {directory} --stop")
-
-
-def _newest_backup(made: Demo) -> Path | None:
-    found = [each for each in made.backups.glob("*") if each.is_dir() and not each.name.startswith(".")]
-    return max(found, key=lambda each: each.stat().st_mtime, default=None)
-
-
-def _run_demo(made: Demo) -> Executed:
-    from mig_kit.lab.template import SESSION, find_notebook
-    from mig_kit.record import RunFolder
-
-    notebook = find_notebook(SESSION)
-    folder = RunFolder.create(made.root, notebook.stem)
-    return _execute(notebook, folder, {"project": str(made.root), "answers": _DEMO_ANSWERS}, made.root)
-
-
-def _execute(notebook: Path, folder: RunFolder, parameters: dict[str, Any], root: Path) -> Executed:
+def execute(session: Session, notebook: Path, folder: RunFolder, parameters: Mapping[str, Any], root: Path) -> Executed:
     """Run a notebook with progress; when it stops early, say on stderr what was kept."""
     from mig_kit.cli.output import Terminal, show_note, shown
     from mig_kit.lab.execute import execute_notebook
+    from mig_kit.lab.failures import FULL_TRACEBACK
 
     def kept() -> None:
         if folder.notebook_path.exists():
@@ -142,6 +35,8 @@ def _execute(notebook: Path, folder: RunFolder, parameters: dict[str, Any], root
                 f"Executed notebook  {shown(folder.notebook_path)}\nHTML report        {shown(folder.report_path)}"
             )
 
+    if session.traceback:
+        os.environ[FULL_TRACEBACK] = "1"
     try:
         with Terminal().progress("run") as progress:
             return execute_notebook(notebook, folder, parameters=parameters, cwd=root, progress=progress)
@@ -175,13 +70,14 @@ def _execute(notebook: Path, folder: RunFolder, parameters: dict[str, Any], root
     help="Keep the run here instead of in the project's .mig/runs.",
 )
 @project_options
-def run(session: Session, notebook: str, params: Sequence[tuple[str, str]], out: Path | None) -> None:
+def run(session: Session, notebook: str, params: Sequence[tuple[str, str]], out: Path | None) -> int:
     """Run NOTEBOOK headless on a project, and keep the executed copy, its journal and an HTML report.
 
     NOTEBOOK is a path, or one of mig_kit's own by its name or number (01). The copy is kept also when a cell fails;
-    the exit code is then 3, or 2 where the cell was refused: a question without an answer, a gate that is closed.
+    the exit code is then 3, or 2 where the cell was refused (a question without an answer, a gate that is closed),
+    and 1 where every cell ran and the verification failed.
     """
-    from mig_kit.cli.output import show_json, show_line, shown
+    from mig_kit.cli.output import show_json, show_line
     from mig_kit.lab.parameters import check_parameters, parameter_names, read_notebook
     from mig_kit.lab.template import find_notebook
     from mig_kit.record import RunFolder
@@ -193,13 +89,14 @@ def run(session: Session, notebook: str, params: Sequence[tuple[str, str]], out:
     with _prepared(session) as root:
         parameters = {**_named(session, root, known), **given}
         folder = RunFolder.create(root, path.stem) if out is None else _out_folder(out)
-        executed = _execute(path, folder, parameters, root)
+        executed = execute(session, path, folder, parameters, root)
     if session.as_json:
-        show_json(_executed_facts(executed))
-        return
-    show_line(f"{executed.cells} cells in {executed.duration_s:.0f} s, no error.")
-    show_line(f"Executed notebook  {shown(executed.notebook)}")
-    show_line(f"HTML report        {shown(executed.report)}")
+        show_json(executed_facts(executed))
+    else:
+        show_line(f"{executed.cells} cells in {executed.duration_s:.0f} s: {executed.result or 'no cell failed'}.\n")
+        for line in executed_lines(executed):
+            show_line(line)
+    return Exit.FOUND if executed.failed_checks else Exit.FINE
 
 
 @click.command(short_help="Start JupyterLab on a new session")
@@ -286,33 +183,16 @@ def _out_folder(out: Path) -> RunFolder:
     return RunFolder.open(out.resolve())
 
 
-def _executed_facts(executed: Executed) -> dict[str, Any]:
+def executed_lines(executed: Executed) -> Sequence[str]:
+    """Return where a run's record lies, for people."""
+    from mig_kit.cli.output import shown
+
+    return (f"Executed notebook  {shown(executed.notebook)}", f"HTML report        {shown(executed.report)}")
+
+
+def executed_facts(executed: Executed) -> dict[str, Any]:
+    """Return where a run's record lies, for programs."""
     from mig_kit.cli.plain import to_plain
 
     facts: dict[str, Any] = to_plain(executed)
     return facts
-
-
-@click.command(short_help="Check this installation")
-@project_options
-def doctor(session: Session) -> int:
-    """Check this installation: widgets, kernel, PostgreSQL's programs; with --project also the project.
-
-    Says what mends it. Exits with 1 when a check failed.
-    """
-    from mig_kit.cli.output import show_checks, show_json, show_line
-    from mig_kit.lab.doctor import doctor as look
-
-    checks = list(look())
-    facts: dict[str, Any] = {}
-    if session.project is not None:
-        with session.runbook(record=False) as rb:
-            checks += rb.preflight()
-            facts = session.facts(rb)
-    failed = sum(each.state == "failed" for each in checks)
-    if session.as_json:
-        show_json({**facts, "ok": not failed, "checks": checks})
-    else:
-        show_checks(checks)
-        show_line(f"\n{failed} failed." if failed else "\nNothing failed.")
-    return Exit.FOUND if failed else Exit.FINE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from mig_kit import errors
 if TYPE_CHECKING:
     from mig_kit.runbook import Runbook
 
-__all__ = ["Session", "project_options"]
+__all__ = ["Session", "demo_options", "project_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Session:
     settings: str | None
     stage: str | None
     as_json: bool
+    traceback: bool
 
     @property
     def path(self) -> Path:
@@ -78,32 +79,44 @@ class Session:
         }
 
 
-_OPTIONS = (
-    click.option(
+_OPTIONS = {
+    "project": click.option(
         "--project",
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="The project: the folder of manage.py or one around it (default: the working directory).",
     ),
-    click.option("--database", metavar="ALIAS", help="An alias of the settings' DATABASES (default: default)."),
-    click.option("--python", metavar="PATH", help="The project's interpreter, where it is not found by itself."),
-    click.option("--settings", metavar="MODULE", help="The settings module, where it is not found by itself."),
-    click.option("--stage", metavar="STAGE", help="development, staging or production (default: inferred)."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout; errors too."),
-    click.option("--traceback", is_flag=True, help="Show the whole traceback of an error."),
-)
-_FIELDS = ("project", "database", "python", "settings", "stage", "as_json")
+    "database": click.option(
+        "--database", metavar="ALIAS", help="An alias of the settings' DATABASES (default: default)."
+    ),
+    "python": click.option(
+        "--python", metavar="PATH", help="The project's interpreter, where it is not found by itself."
+    ),
+    "settings": click.option(
+        "--settings", metavar="MODULE", help="The settings module, where it is not found by itself."
+    ),
+    "stage": click.option("--stage", metavar="STAGE", help="development, staging or production (default: inferred)."),
+    "as_json": click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout; errors too."),
+    "traceback": click.option("--traceback", is_flag=True, help="Show the whole traceback of an error."),
+}
 
 
 def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the common options; the function gets them as one ``Session``."""
+    return _options(function, tuple(_OPTIONS))
 
+
+def demo_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command those of the common options that mean something before there is a project."""
+    return _options(function, ("python", "as_json", "traceback"))
+
+
+def _options(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(**values: Any) -> Any:
-        values.pop("traceback")  # main() looks for it
-        session = Session(**{name: values.pop(name) for name in _FIELDS})
+        session = Session(**{name: values.pop(name, None) for name in _OPTIONS})
         return function(session, **values)
 
-    for option in reversed(_OPTIONS):
-        call = option(call)
+    for name in reversed(names):
+        call = _OPTIONS[name](call)
     return call

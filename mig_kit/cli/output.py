@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mig_kit import errors
-from mig_kit.cli.exits import error_document, for_terminal, hint_for
+from mig_kit.cli.exits import error_document, hint_for
 from mig_kit.cli.plain import to_json
+from mig_kit.cli.words import for_terminal
 from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.record import redact
 from mig_kit.runbook import Quiet

@@ -1,88 +1,22 @@
-"""The runbook's steps as commands."""
+"""The commands that do a step of the runbook, and keep a record of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from mig_kit import errors
-from mig_kit.cli.exits import Exit, Stopped, for_terminal
+from mig_kit.cli.exits import Exit, Stopped
 from mig_kit.cli.options import Session, project_options
+from mig_kit.cli.words import count, for_terminal
 
 if TYPE_CHECKING:
     from mig_kit.runbook import Runbook
     from mig_kit.steps.generate import Generated
-    from mig_kit.steps.review import ModelChanges
 
-__all__ = ["apply", "backup", "generate", "preview", "query", "review", "status", "verify"]
-
-
-@click.command(short_help="Which migrations are applied")
-@click.argument("app", required=False)
-@project_options
-def status(session: Session, app: str | None) -> None:
-    """Show which migrations are applied, of all apps or of APP, as showmigrations does.
-
-    Changes nothing. Rows of django_migrations without a file are listed too.
-    """
-    from mig_kit.cli.output import show_frame, show_json, show_line
-
-    with session.runbook(record=False) as rb:
-        frame = rb.status(app)
-        pending = int((frame["applied"] == "[ ]").sum())
-        if session.as_json:
-            frame = frame.rename(columns={"applied": "state", "when (UTC)": "applied"})
-            show_json({**session.facts(rb), "pending": pending, "migrations": frame})
-            return
-        frame["when (UTC)"] = frame["when (UTC)"].dt.strftime("%Y-%m-%d %H:%M:%S").fillna("")
-        show_frame(frame)
-        show_line(f"\n{_count(len(frame), 'migration')}, {pending or 'none'} pending.")
-
-
-@click.command(short_help="Step 1: model changes without a migration")
-@click.argument("apps", nargs=-1, metavar="[APP]...")
-@click.option("--check", is_flag=True, help="Exit with 1 when there are changes without a migration.")
-@click.option("--diff", is_flag=True, help="Show each changed model as the migrations know it and as it is now.")
-@project_options
-def review(session: Session, apps: Sequence[str], check: bool, diff: bool) -> int:
-    """Step 1: show the model changes that have no migration yet, and what makemigrations would ask.
-
-    Writes nothing. Without changes it says why there may be none.
-    """
-    from mig_kit.cli.output import show_json
-
-    with session.runbook(record=False) as rb:
-        result = rb.review(apps=apps or None)
-        if session.as_json:
-            show_json({**session.facts(rb), **_fields(result)})
-        else:
-            _show_changes(result, diff)
-    return Exit.FOUND if check and result else Exit.FINE
-
-
-def _show_changes(result: ModelChanges, diff: bool) -> None:
-    from mig_kit.cli.output import show_line, show_note, show_source, show_table
-
-    if result:
-        show_table(
-            ("app", "migration", "", "operation"),
-            [(each.app, each.migration, each.symbol, each.description) for each in result.operations],
-        )
-    else:
-        show_line("No changes detected.")
-        for reason in result.reasons:
-            show_line(f"{reason.message} {for_terminal(reason.hint)}")
-    if diff:
-        for model in result.models:
-            show_line(f"\n{model.app}.{model.model}")
-            show_source(model.diff, "diff")
-    for question in result.open_questions:
-        values = "|".join(question.choices) if question.choices == ("yes", "no") else question.suggestion or "VALUE"
-        show_line(f"\n{question.text}\n  mig-kit generate --answer '{question.id}={values}'")
-    for warning in result.warnings:
-        show_note(f"Warning: {warning}")
+__all__ = ["apply", "backup", "generate", "verify"]
 
 
 @click.command(short_help="Step 2: a backup with a manifest")
@@ -98,6 +32,7 @@ def backup(session: Session, script: bool, listing: bool, jobs: int) -> None:
     A backup that is listed is complete; whatever goes wrong leaves nothing half-written.
     """
     from mig_kit.cli.output import show_frame, show_json, show_line, shown
+    from mig_kit.cli.plain import to_plain
 
     if listing and script:
         raise errors.UsageError("--list makes no backup, so --script has no meaning with it.", hint="leave one out")
@@ -117,15 +52,16 @@ def backup(session: Session, script: bool, listing: bool, jobs: int) -> None:
         except KeyboardInterrupt as exc:
             raise Stopped("Interrupted: no backup was made, and nothing of it was left.", by=exc) from None
         if session.as_json:
-            show_json({**session.facts(rb), **_fields(result), "record": _record(rb)})
+            show_json({**session.facts(rb), **to_plain(result), "record": _record(rb)})
             return
         show_line(f"Backup: {shown(result.path)}")
         show_line(
-            f"{result.size_bytes:,} bytes in {_count(len(result.files), 'file')}, "
-            f"{sum(result.rows.values()):,} rows of {_count(len(result.rows), 'table')}, "
+            f"{result.size_bytes:,} bytes in {count(len(result.files), 'file')}, "
+            f"{sum(result.rows.values()):,} rows of {count(len(result.rows), 'table')}, "
             f"{result.duration_s:.1f} s, by {result.method}."
         )
         show_line("Not verified: nobody has restored it yet.")
+        _note_record(rb)
 
 
 @click.command(short_help="Step 3: write the migration files and check them")
@@ -139,6 +75,7 @@ def generate(session: Session, answers: Sequence[str], apps: Sequence[str], name
     Exits with 1 when a check found an error in them. Where a question has no answer, nothing is written.
     """
     from mig_kit.cli.output import show_json
+    from mig_kit.cli.plain import to_plain
 
     given = dict(_answer(each) for each in answers)
     with session.runbook(record=True) as rb:
@@ -147,9 +84,10 @@ def generate(session: Session, answers: Sequence[str], apps: Sequence[str], name
         except KeyboardInterrupt as exc:
             raise Stopped("Interrupted: no migration file was left half-written.", by=exc) from None
         if session.as_json:
-            show_json({**session.facts(rb), **_fields(result), "record": _record(rb)})
+            show_json({**session.facts(rb), **to_plain(result), "record": _record(rb)})
         else:
             _show_generated(result)
+            _note_record(rb)
     return Exit.FOUND if result.errors else Exit.FINE
 
 
@@ -182,38 +120,10 @@ def _show_generated(result: Generated) -> None:
         )
     elif result:
         show_line(
-            f"{_count(len(result.files), 'file')} written. Nothing found in field types, deletions and dependencies."
+            f"{count(len(result.files), 'file')} written. Nothing found in field types, deletions and dependencies."
         )
     for warning in result.warnings:
         show_note(f"Warning: {warning}")
-
-
-@click.command(short_help="Step 4: the SQL that would run")
-@click.argument("app", required=False)
-@click.argument("name", required=False)
-@click.option("--backwards", is_flag=True, help="The way back from the migration NAME.")
-@project_options
-def preview(session: Session, app: str | None, name: str | None, backwards: bool) -> None:
-    """Step 4: show the SQL of all pending migrations, of APP's, or of the one migration NAME.
-
-    Runs none of it. What cannot be known without running it is said in a comment.
-    """
-    from mig_kit.cli.output import show_json, show_line, show_note, show_source
-
-    with session.runbook(record=False) as rb:
-        result = rb.preview(app, name, backwards=backwards)
-        if session.as_json:
-            migrations = [
-                {**_fields(each), "statements": each.statements, "notes": each.notes} for each in result.migrations
-            ]
-            show_json({**session.facts(rb), "migrations": migrations, "sql": result.text})
-        elif not result:
-            show_line("-- Nothing is pending.")
-        else:
-            show_source(result.text, "sql")
-        inexact = [f"{each.app}.{each.name}" for each in result.migrations if not each.exact]
-        if inexact and not session.as_json:
-            show_note(f"The database is not at the state just before {', '.join(inexact)}: its SQL may differ then.")
 
 
 @click.command(short_help="Step 5: apply what is pending")
@@ -227,14 +137,20 @@ def apply(session: Session, app: str | None, name: str | None, confirm: str | No
     Says each statement and its time as it runs. Ctrl-C rolls back the migration that runs, as far as it is atomic.
     """
     from mig_kit.cli.output import show_json, show_line, show_table
+    from mig_kit.cli.plain import to_plain
 
     with session.runbook(record=True) as rb:
         try:
             result = rb.apply(app, name, confirm)
+        except errors.ApplyFailed as exc:
+            # An interrupted migration failed as any other does, and the error says where things stand.
+            if isinstance(exc.__context__, KeyboardInterrupt):
+                raise Stopped(" ".join(exc.message.splitlines()), by=exc.__context__) from None
+            raise
         except KeyboardInterrupt as exc:
             raise Stopped(_standing(rb, app, name), by=exc) from None
         if session.as_json:
-            show_json({**session.facts(rb), **_fields(result), "record": _record(rb)})
+            show_json({**session.facts(rb), **to_plain(result), "record": _record(rb)})
             return
         if not result:
             show_line("Nothing to apply: no migration is pending.")
@@ -246,20 +162,21 @@ def apply(session: Session, app: str | None, name: str | None, confirm: str | No
                 for each in result.migrations
             ],
         )
-        show_line(f"\n{_count(len(result.migrations), 'migration')} applied in {result.duration_s:.2f} s.")
+        show_line(f"\n{count(len(result.migrations), 'migration')} applied in {result.duration_s:.2f} s.")
+        _note_record(rb)
 
 
 def _standing(rb: Runbook, app: str | None, name: str | None) -> str:
-    """Say where an interrupted apply left the database, by asking the database."""
+    """Say what is pending when the interruption came before or after the migrations themselves."""
     from mig_kit.steps.apply import plan
 
     try:
         pending = ", ".join(str(each) for each in plan(rb.target, app, name))
     except (errors.MigKitError, KeyboardInterrupt):
         return "Interrupted, and the database could not be asked where it stands: mig-kit status tells."
-    if not pending:
-        return "Interrupted; every migration had been applied: mig-kit verify is next."
-    return f"Interrupted: the migration that ran was rolled back as far as it is atomic. Still pending: {pending}."
+    if pending:
+        return f"Interrupted before a migration ran. Still pending: {pending}."
+    return "Interrupted; nothing is pending any more: mig-kit verify is next."
 
 
 @click.command(short_help="Step 6: is all as it should be?")
@@ -271,65 +188,26 @@ def verify(session: Session, apps: Sequence[str]) -> int:
     Changes nothing. Exits with 1 when a check failed.
     """
     from mig_kit.cli.output import show_checks, show_json, show_line
+    from mig_kit.cli.plain import to_plain
 
     with session.runbook(record=True) as rb:
         result = rb.verify(apps=apps or None)
         if session.as_json:
-            show_json({**session.facts(rb), "ok": result.ok, **_fields(result), "record": _record(rb)})
+            show_json({**session.facts(rb), "ok": result.ok, **to_plain(result), "record": _record(rb)})
         else:
             show_checks(result.checks)
             failed = sum(each.state == "failed" for each in result.checks)
-            show_line(f"\n{_count(failed, 'check')} failed." if failed else "\nNo check failed.")
+            show_line(f"\n{count(failed, 'check')} failed." if failed else "\nNo check failed.")
+            _note_record(rb)
     return Exit.FINE if result else Exit.FOUND
 
 
-@click.command(short_help="Run one SELECT, read-only")
-@click.argument("sql")
-@click.option("-p", "--param", "params", nargs=2, multiple=True, metavar="NAME VALUE", help="A value for %(NAME)s.")
-@click.option(
-    "--timeout", type=float, default=30.0, show_default=True, metavar="SECONDS", help="Give up after this long."
-)
-@project_options
-def query(session: Session, sql: str, params: Sequence[tuple[str, str]], timeout: float) -> None:
-    """Run one SELECT in a READ ONLY transaction and show its rows.
+def _note_record(rb: Runbook) -> None:
+    from mig_kit.cli.output import show_note, shown
 
-    Values of -p are YAML: 3 is a number, '"3"' a text. The server binds them.
-    """
-    from mig_kit.cli.output import show_frame, show_json, show_line
-    from mig_kit.cli.plain import records
-
-    with session.runbook(record=False) as rb:
-        frame = rb.query(sql, values(params) or None, timeout_s=timeout)
-        if session.as_json:
-            show_json({**session.facts(rb), "columns": [str(each) for each in frame.columns], "rows": records(frame)})
-            return
-        show_frame(frame)
-        show_line(f"\n{_count(len(frame), 'row')}.")
-
-
-def values(params: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Return -p NAME VALUE pairs as papermill reads them: each value as YAML, or as it stands where it is none."""
-    import yaml
-
-    found: dict[str, Any] = {}
-    for name, text in params:
-        try:
-            found[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            found[name] = text
-    return found
-
-
-def _fields(result: Any) -> Mapping[str, Any]:
-    from mig_kit.cli.plain import to_plain
-
-    plain: Mapping[str, Any] = to_plain(result)
-    return plain
+    if rb.run is not None:
+        show_note(f"Record: {shown(rb.run.path)}")
 
 
 def _record(rb: Runbook) -> str | None:
     return str(rb.run.path) if rb.run is not None else None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

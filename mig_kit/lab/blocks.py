@@ -165,7 +165,9 @@ def facts(caption: Phrase, pairs: Iterable[tuple[str, Phrase]]) -> Table:
     return Table(caption, ("fact", "value"), rows)
 
 
-def limited(rows: Sequence[tuple[Phrase, ...] | Group], most: int, elsewhere: str) -> tuple[tuple[Phrase, ...] | Group, ...]:
+def limited(
+    rows: Sequence[tuple[Phrase, ...] | Group], most: int, elsewhere: str
+) -> tuple[tuple[Phrase, ...] | Group, ...]:
     """Return the first ``most`` rows, with a last one that says how many more there are and where."""
     if len(rows) <= most:
         return tuple(rows)

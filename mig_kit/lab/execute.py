@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mig_kit import errors
 from mig_kit.lab.kernel import KERNEL, kernel_environ
 from mig_kit.lab.parameters import check_parameters, read_notebook
+from mig_kit.lab.style import stylesheet
 from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.record import RunFolder, redact, redact_data, redact_notebook, write_report
 
@@ -30,7 +31,10 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """Where the record of a headless run lies; ``cells`` is the number of code cells, ``duration_s`` in seconds."""
+    """Where the record of a headless run lies; ``cells`` is the number of code cells, ``duration_s`` in seconds.
+
+    ``result`` is what the session's end says of it, such as "finished, verified"; empty where it was not finished.
+    """
 
     folder: Path
     notebook: Path
@@ -38,6 +42,12 @@ class Executed:
     journal: Path
     cells: int
     duration_s: float
+    result: str
+
+    @property
+    def failed_checks(self) -> bool:
+        """No cell failed, but the verification did."""
+        return self.result.endswith("verification failed")
 
 
 def execute_notebook(
@@ -73,7 +83,7 @@ def execute_notebook(
     if work.error is not None:
         raise _told(work.error, run, work.where)
     code = sum(each.cell_type == "code" for each in source.cells)
-    return Executed(run.path, run.notebook_path, run.report_path, run.journal.path, code, seconds)
+    return Executed(run.path, run.notebook_path, run.report_path, run.journal.path, code, seconds, _result(run))
 
 
 class _Work(threading.Thread):
@@ -221,7 +231,12 @@ def _keep(run: RunFolder) -> None:
         partial.write_text(nbformat.writes(node) + "\n", encoding="utf-8")  # type: ignore[no-untyped-call]
         partial.chmod(0o600)
         partial.replace(run.notebook_path)
-    write_report(run.notebook_path, run.journal, run.report_path)
+    write_report(run.notebook_path, run.journal, run.report_path, css=stylesheet())
+
+
+def _result(run: RunFolder) -> str:
+    ends = [each for each in run.journal.entries() if each.kind == "session finished"]
+    return str(ends[-1].data.get("result", "")) if ends else ""
 
 
 def _told(error: BaseException, run: RunFolder, where: str) -> errors.MigKitError:

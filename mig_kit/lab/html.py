@@ -23,7 +23,7 @@ from mig_kit.lab.blocks import (
     words,
 )
 
-__all__ = ["to_html", "to_markdown"]
+__all__ = ["escaped", "to_html", "to_markdown"]
 
 _ELEMENTS = {"code": "code", "strong": "strong", "quiet": "small"}
 
@@ -41,7 +41,8 @@ def to_markdown(view: View) -> str:
     return "\n\n".join(chain.from_iterable(map(_markdown, view.blocks))) + "\n"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return text as HTML that shows just that text."""
     # Notebooks typeset what stands between two dollars as mathematics; one in an element of its own they leave.
     return escape(visible(text)).replace("$", "<span>&#36;</span>").replace("\n", "<br>")
 
@@ -52,14 +53,13 @@ def _phrase(phrase: Phrase) -> str:
 
 def _word(word: str | Word) -> str:
     if isinstance(word, str):
-        return _text(word)
+        return escaped(word)
     if word.kind == "state":
         # What did not go well is bold without a stylesheet, too.
         element = "strong" if word.tone in ("bad", "warn") else "span"
-        return f'<{element} class="mk-state mk-{word.tone}">{_text(word.text)}</{element}>'
+        return f'<{element} class="mk-state mk-{word.tone}">{escaped(word.text)}</{element}>'
     element = _ELEMENTS[word.kind]
-    # A word's own name for what is code: in a cell of a table it may break anywhere.
-    return f"<{element}>{_text(word.text)}</{element}>"
+    return f"<{element}>{escaped(word.text)}</{element}>"
 
 
 def _tone(name: str, tone: Tone | None) -> str:
@@ -84,25 +84,28 @@ def _line(block: Title | Paragraph | Bullets) -> str:
         return f"<p {_tone('mk-title', block.tone)}><strong>{_phrase(block.text)}</strong></p>"
     if isinstance(block, Bullets):
         return "<ul>" + "".join(f"<li>{_phrase(each)}</li>" for each in block.items) + "</ul>"
-    return f"<p {_tone('mk-note', block.tone)}>{_phrase(block.text)}</p>" if block.tone else f"<p>{_phrase(block.text)}</p>"
+    return (
+        f"<p {_tone('mk-note', block.tone)}>{_phrase(block.text)}</p>"
+        if block.tone
+        else f"<p>{_phrase(block.text)}</p>"
+    )
 
 
 def _table(table: Table) -> str:
-    numeric = ['class="mk-number"' if index in table.numeric else "" for index in range(len(table.columns))]
     head = "".join(
-        f"<th scope=\"col\"{' ' + mark if mark else ''}>{_text(name)}</th>"
-        for name, mark in zip(table.columns, numeric, strict=True)
+        _cell("th", "col", escaped(name), index in table.numeric) for index, name in enumerate(table.columns)
     )
     rows = []
     for row in table.rows:
         if isinstance(row, Group):
-            rows.append(f'<tr class="mk-group"><th scope="rowgroup" colspan="{len(table.columns)}">{_phrase(row.text)}</th></tr>')
+            drawn = f'<div align="left">{_phrase(row.text)}</div>'
+            rows.append(f'<tr class="mk-group"><th scope="rowgroup" colspan="{len(table.columns)}">{drawn}</th></tr>')
             continue
-        first, *rest = row
-        cells = f'<th scope="row"{" " + numeric[0] if numeric[0] else ""}>{_phrase(first)}</th>'
-        for cell, mark in zip(rest, numeric[1:], strict=True):
-            cells += f"<td{' ' + mark if mark else ''}>{_phrase(cell)}</td>"
-        rows.append(f"<tr>{cells}</tr>")
+        cells = [
+            _cell("td" if index else "th", "" if index else "row", _phrase(cell), index in table.numeric)
+            for index, cell in enumerate(row)
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
     kind = "mk-facts" if table.columns == ("fact", "value") else "mk-table"
     return (
         f'<div class="mk-scroll"><table class="{kind}"><caption>{_phrase(table.caption)}</caption>'
@@ -110,11 +113,24 @@ def _table(table: Table) -> str:
     )
 
 
+def _cell(element: str, scope: str, content: str, numeric: bool) -> str:
+    scoped = f' scope="{scope}"' if scope else ""
+    if numeric:
+        return f'<{element}{scoped} class="mk-number">{content}</{element}>'
+    # JupyterLab flushes every cell of an HTML table right, and takes our stylesheet out of a notebook that it does not
+    # trust; the old attribute, which only an element of its own can carry against that rule, it lets stand.
+    return (
+        f'<{element}{scoped}><div align="left">{content}</div></{element}>'
+        if content
+        else f"<{element}{scoped}></{element}>"
+    )
+
+
 def _source(source: Source) -> str:
     text = visible(source.text)
     if source.language == "text":
         return f"<pre>{escape(text)}</pre>"
-    # pygments' own classes: nbconvert's pages and our report bring colours for them, our stylesheet does for JupyterLab.
+    # pygments' own classes: JupyterLab, nbconvert's pages and our report have colours for them in their stylesheets.
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import get_lexer_by_name

@@ -77,7 +77,8 @@ def _grid(table: Table, rows: list[tuple[Phrase, ...]]) -> str:
         grid.add_column(Text(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         grid.add_row(*(Text(_phrase(cell)) for cell in row))  # Text: a name in brackets is no markup of rich's
-    # Nothing of the terminal that Jupyter was started from may change what is written into the notebook.
+    # Nothing of the terminal or the notebook that this runs in may change what is written.
     written = io.StringIO()
-    Console(file=written, width=_WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(grid)
+    console = Console(file=written, width=_WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
+    console.print(grid)
     return "\n".join(line.rstrip() for line in written.getvalue().strip("\n").splitlines())

@@ -146,9 +146,7 @@ def applied_migrations_rows(conn: Connection) -> tuple[AppliedMigration, ...]:
     if not there or not there[0]:
         return ()
     with conn.cursor(row_factory=class_row(AppliedMigration)) as cursor:
-        return tuple(
-            cursor.execute("SELECT id, app, name, applied FROM django_migrations ORDER BY id").fetchall()
-        )
+        return tuple(cursor.execute("SELECT id, app, name, applied FROM django_migrations ORDER BY id").fetchall())
 
 
 # Under another name where a parameter is called `tables`.

@@ -36,9 +36,7 @@ def tool_connection(info: ConnectionInfo) -> Iterator[tuple[str, dict[str, str]]
             environment["PGPASSFILE"] = str(_write(Path(folder, "pgpass"), f"*:*:*:*:{_escaped(password)}\n"))
         if secrets and "service" not in params:
             lines = [f"{name}={value}\n" for name, value in secrets.items()]
-            environment["PGSERVICEFILE"] = str(
-                _write(Path(folder, "service"), "[mig_kit]\n" + "".join(lines))
-            )
+            environment["PGSERVICEFILE"] = str(_write(Path(folder, "service"), "[mig_kit]\n" + "".join(lines)))
             params["service"] = "mig_kit"
         yield make_conninfo("", **params), environment
 

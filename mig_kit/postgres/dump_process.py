@@ -50,9 +50,7 @@ class DumpProcess:
     die, pg_dump ends at its next word, because nobody holds the other end of its standard error.
     """
 
-    def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], changed: threading.Event
-    ) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], changed: threading.Event) -> None:
         self.tables: list[str] = []
         self.warnings: list[str] = []
         self.errors: list[str] = []

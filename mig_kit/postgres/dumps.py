@@ -30,7 +30,14 @@ __all__ = ["DumpResult", "dump"]
 
 _TICK_S = 0.5
 _LITTLE_SPACE = 1 << 20
-_LIMITS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"]
+# The snapshot has to outlive whatever limits the role or the database sets. And a count must not be silently
+# smaller than the table: pg_dump reads with row_security off as well.
+_BEGIN = """
+    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL row_security = off;
+    SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+        ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
 _SSL_MODES = ("require", "verify-ca", "verify-full")
 
 
@@ -73,9 +80,7 @@ def dump(
     """
     target_dir = target_dir.absolute()
     if target_dir.exists() and (not target_dir.is_dir() or any(target_dir.iterdir())):
-        raise BackupError(
-            f"The directory {target_dir} is not empty.", hint="name one that does not exist yet"
-        )
+        raise BackupError(f"The directory {target_dir} is not empty.", hint="name one that does not exist yet")
     with contextlib.closing(connect(info)) as conn:
         version = server_version(conn)
         chosen = _fitting(binaries, version, _needs_ssl(conn, info))
@@ -165,9 +170,7 @@ class _Counter(threading.Thread):
     def check(self) -> None:
         """Raise what stopped the counting: a backup whose rows could not be counted is none."""
         if isinstance(self.error, DatabaseError):
-            raise BackupError(
-                f"No backup was kept: {self.error.message}", hint=self.error.hint
-            ) from self.error
+            raise BackupError(f"No backup was kept: {self.error.message}", hint=self.error.hint) from self.error
         if self.error is not None:
             raise self.error
 
@@ -214,14 +217,8 @@ def _watch(
 
 
 def _export_snapshot(conn: Connection) -> str:
-    # The snapshot has to outlive whatever limits the role or the database sets; they are lifted outside of the
-    # transaction, for inside it the shortest of them may already strike. And a count must not be silently
-    # smaller than the table: pg_dump reads with row_security off as well.
-    conn.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(%s)", (_LIMITS,))
-    conn.execute("SET row_security = off")
-    conn.autocommit = False
-    conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    conn.read_only = True
+    # One message, so that an idle_in_transaction_session_timeout has no moment to strike before it is lifted.
+    conn.execute(_BEGIN)
     row = conn.execute("SELECT pg_export_snapshot()").fetchone()
     assert row is not None
     return str(row[0])
@@ -259,9 +256,7 @@ def _failed(why: str, target: Path) -> BackupError:
         full = full or shutil.disk_usage(target).free < _LITTLE_SPACE
     full_hint = f"free space for {target.parent}, or choose another place"
     hint = full_hint if full else "see the server's log as well"
-    return BackupError(
-        f"pg_dump failed, and no backup was kept: {why}.", hint=f"{hint}; then run the backup again"
-    )
+    return BackupError(f"pg_dump failed, and no backup was kept: {why}.", hint=f"{hint}; then run the backup again")
 
 
 @contextlib.contextmanager

@@ -69,9 +69,7 @@ class ConnectionInfo:
         if role := given.pop("assume_role", None):
             given["options"] = f"{given.get('options') or ''} -c role={_escaped(str(role))}".strip()
         given.pop("client_encoding", None)
-        options = {
-            key: str(value) for key, value in given.items() if key in _LIBPQ_NAMES and value is not None
-        }
+        options = {key: str(value) for key, value in given.items() if key in _LIBPQ_NAMES and value is not None}
         text = {key: options.pop(key, "") for key in _FIELDS}
         port = None
         if "," in text["port"]:  # several hosts, several ports: only libpq reads that
@@ -153,8 +151,6 @@ def _escaped(value: str) -> str:
 def _quoted(text: str, keep: str = "") -> str:
     """Percent-encode what has a meaning in a URL; letters of any script stay readable."""
     return "".join(
-        c
-        if c.isalnum() or c in "-._~ " + keep
-        else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace"))
+        c if c.isalnum() or c in "-._~ " + keep else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace"))
         for c in text
     ).replace(" ", "%20")

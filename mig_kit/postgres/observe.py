@@ -10,7 +10,7 @@ The statistics are the server's own counters, those not yet reported included; `
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,8 @@ _SNAPSHOT = """
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         GROUP BY relation
     ), seen AS (
-        SELECT coalesce(c.oid, held.relation)::bigint AS oid, n.nspname, c.relname, pg_table_is_visible(c.oid) AS visible,
-               c.relkind, i.indrelid::bigint AS indrelid, pg_relation_filenode(c.oid)::bigint AS filenode,
+        SELECT coalesce(c.oid, held.relation)::bigint AS oid, n.nspname, c.relname, 
+               pg_table_is_visible(c.oid) AS visible, c.relkind, i.indrelid::bigint AS indrelid, pg_relation_filenode(c.oid)::bigint AS filenode,
                pg_relation_size(c.oid) AS main_size,
                CASE WHEN c.relkind IN ('r', 'm') THEN pg_table_size(c.oid) ELSE pg_relation_size(c.oid) END AS size,
                pg_stat_get_numscans(c.oid) + coalesce(pg_stat_get_xact_numscans(c.oid), 0) AS scans,
@@ -118,6 +118,11 @@ class RelationState:
     deleted: int
     modes: frozenset[str]
 
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> RelationState:
+        """Make it of a snapshot's row; a view has no file, no size and no counters."""
+        return cls(*row[:7], *(number or 0 for number in row[7:15]), frozenset(row[15] or ()))  # type: ignore[call-arg]
+
     @property
     def label(self) -> str:
         """Name it as an unqualified statement would: without the schema where the search path finds it."""
@@ -147,12 +152,7 @@ class Snapshot:
         """Read the text that ``FULL_SQL`` or ``TOUCHED_SQL`` gave."""
         given: dict[str, Any] = json.loads(text)
         rows = given["relations"]
-        # A view has no file and no size.
-        states = (
-            RelationState(*row[:7], row[7] or 0, row[8] or 0, *(n or 0 for n in row[9:15]), frozenset(row[15] or ()))
-            for row in rows
-            if row[2] is not None
-        )
+        states = (RelationState.read(row) for row in rows if row[2] is not None)
         gone = frozenset(row[0] for row in rows if row[2] is None)
         return cls(given["wal"], given["complete"], {state.oid: state for state in states}, gone)
 
@@ -200,8 +200,8 @@ class RowsChanged:
 class Observation:
     """State what happened between two snapshots; relations go by their label, dropped ones by their former.
 
-    ``locks``: modes that are new, ACCESS SHARE left out. ``rewritten``: tables, materialised views and sequences with
-    a new file; ``rebuilt``: existing indexes with one. ``built``: (index, table) of new indexes that have a file.
+    ``locks``: modes that are new, ACCESS SHARE left out. ``rewritten``: tables and materialised views with a new
+    file; ``rebuilt``: (index, table) of existing indexes with one; ``built``: (index, table) of new indexes.
     ``emptied``: a new, empty file where there was data (TRUNCATE). ``scans``: of relations that existed before.
     ``wal_bytes``: of the whole server. ``growth_bytes``: on disk once committed; ``peak_bytes``: until then, while old
     files stay beside new ones.
@@ -209,7 +209,7 @@ class Observation:
 
     locks: tuple[HeldLock, ...]
     rewritten: tuple[str, ...]
-    rebuilt: tuple[str, ...]
+    rebuilt: tuple[tuple[str, str], ...]
     built: tuple[tuple[str, str], ...]
     emptied: tuple[str, ...]
     scans: tuple[Scan, ...]
@@ -243,14 +243,15 @@ def compare(before: Snapshot, after: Snapshot) -> Observation:
     dropped = [state for state in dropped if not state.is_index or (state.schema, state.name) in same]
     refiled = [(was, now) for was, now in pairs if was.filenode != now.filenode and now.filenode]
     emptied = [now for was, now in refiled if was.main_size and not now.main_size and not now.is_index]
-    remade = [now for _was, now in refiled if now not in emptied and not _under(now, emptied)]
+    # A sequence gets a new file at every ALTER SEQUENCE: one page.
+    remade = [now for _was, now in refiled if now not in emptied and not _under(now, emptied) and now.kind != "S"]
     freed = sum(state.size for state in dropped)
     added = sum(state.size for state in created)
     return Observation(
         locks=_new_locks(old, after, dropped),
         rewritten=_labels(state for state in remade if not state.is_index),
-        rebuilt=_labels(state for state in remade if state.is_index),
-        built=tuple(sorted((state.label, _table(state, new, old)) for state in created if state.kind == "i")),
+        rebuilt=_with_tables((state for state in remade if state.is_index), new, old),
+        built=_with_tables((state for state in created if state.kind == "i"), new, old),
         emptied=_labels(emptied),
         scans=_scans(pairs),
         rows=_rows(pairs, created),
@@ -305,7 +306,7 @@ def locks_of(conn: Connection, pid: int) -> tuple[HeldLock, ...]:
     return tuple(HeldLock(*row) for row in conn.execute(_LOCKS_OF, (pid,)).fetchall())
 
 
-def _labels(states: Any) -> tuple[str, ...]:
+def _labels(states: Iterable[RelationState]) -> tuple[str, ...]:
     return tuple(sorted(state.label for state in states))
 
 
@@ -313,16 +314,16 @@ def _under(state: RelationState, tables: list[RelationState]) -> bool:
     return state.is_index and any(table.oid == state.table for table in tables)
 
 
-def _table(index: RelationState, *places: Mapping[int, RelationState]) -> str:
-    for place in places:
-        if index.table in place:
-            return place[index.table].label
-    return str(index.table)
+def _with_tables(indexes: Iterable[RelationState], *places: Mapping[int, RelationState]) -> tuple[tuple[str, str], ...]:
+    """Pair each index with its table."""
+    found = []
+    for index in indexes:
+        tables = [place[index.table].label for place in places if index.table is not None and index.table in place]
+        found.append((index.label, tables[0] if tables else str(index.table)))
+    return tuple(sorted(found))
 
 
-def _new_locks(
-    old: Mapping[int, RelationState], after: Snapshot, dropped: list[RelationState]
-) -> tuple[HeldLock, ...]:
+def _new_locks(old: Mapping[int, RelationState], after: Snapshot, dropped: list[RelationState]) -> tuple[HeldLock, ...]:
     found = [
         HeldLock(state.label, mode)
         for state in after.relations.values()
@@ -346,9 +347,7 @@ def _scans(pairs: list[tuple[RelationState, RelationState]]) -> tuple[Scan, ...]
 
 def _rows(pairs: list[tuple[RelationState, RelationState]], created: list[RelationState]) -> tuple[RowsChanged, ...]:
     found = [
-        RowsChanged(
-            now.label, now.inserted - was.inserted, now.updated - was.updated, now.deleted - was.deleted
-        )
+        RowsChanged(now.label, now.inserted - was.inserted, now.updated - was.updated, now.deleted - was.deleted)
         for was, now in pairs
         if not now.is_index
     ]

@@ -96,9 +96,7 @@ def _run(
         "SELECT format_type(t, m) FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY c (t, m, n) ORDER BY n",
         ([column.type_code for column in columns], modifiers),
     ).fetchall()
-    return QueryRows(
-        tuple(column.name for column in columns), tuple(row[0] for row in types), rows, duration_ms
-    )
+    return QueryRows(tuple(column.name for column in columns), tuple(row[0] for row in types), rows, duration_ms)
 
 
 def _sent(cursor: psycopg.Cursor[TupleRow], sql: str) -> str:
@@ -141,9 +139,7 @@ def _first_word(sql: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    return (
-        first_line(error) if isinstance(error, psycopg.Error) else str(error).partition("\n")[0].rstrip(".")
-    )
+    return first_line(error) if isinstance(error, psycopg.Error) else str(error).partition("\n")[0].rstrip(".")
 
 
 def _place(error: BaseException, sent: str) -> str:

@@ -153,9 +153,7 @@ class Server:
     @property
     def info(self) -> ConnectionInfo:
         """Return how the superuser connects to ``postgres``; the port is 0 before the first start."""
-        return ConnectionInfo(
-            "127.0.0.1", self._side.port, "postgres", self._side.superuser, self._side.password
-        )
+        return ConnectionInfo("127.0.0.1", self._side.port, "postgres", self._side.superuser, self._side.password)
 
     @property
     def running(self) -> bool:

@@ -94,11 +94,7 @@ def plan(target: Target, app: str | None = None, name: str | None = None) -> tup
 
 
 class _Recorder:
-    """Turn the worker's events into progress and into the record of what ran.
-
-    Where a listener raises (a journal that cannot be written), nothing may go on unrecorded: the error is kept and
-    the migration interrupted, as Ctrl-C would.
-    """
+    """Turn the worker's events into progress and into the record of what ran."""
 
     def __init__(self, total: int, progress: ProgressCallback | None, on_event: EventCallback | None) -> None:
         self.total = total
@@ -109,20 +105,8 @@ class _Recorder:
         self.current = ""
         self.atomic = True
         self.backend_pid: int | None = None
-        self.broken: errors.MigKitError | None = None
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
-        if self.broken is not None:
-            return
-        try:
-            self._take(event, data)
-            if self.on_event is not None:
-                self.on_event(event, data)
-        except errors.MigKitError as exc:
-            self.broken = exc
-            raise KeyboardInterrupt from exc
-
-    def _take(self, event: str, data: dict[str, Any]) -> None:
         if event == "backend":
             self.backend_pid = data["pid"]
         elif event == "begin":
@@ -139,6 +123,8 @@ class _Recorder:
             self.done.append(AppliedMigration(data["app"], data["name"], data["ms"], statements))
             self._say(f"{self.current}: OK ({data['ms'] / 1000:.2f} s)", lasting=True)
             self.current = ""
+        if self.on_event is not None:
+            self.on_event(event, data)
 
     def _say(self, message: str, *, lasting: bool = False) -> None:
         if self.progress is not None:
@@ -168,7 +154,8 @@ def apply(
 
     ``expected``: the plan that was shown; when it is another one by now, ``GateClosed`` and nothing runs. A plan
     that would go backwards is refused. A migration that writes to another database of the project is refused unless
-    ``other_databases``. ``on_event`` gets the worker's events as they come (begin, statement, done).
+    ``other_databases``. ``on_event`` gets the worker's events as they come (begin, statement, done); what it raises stops the migration,
+    as Ctrl-C does.
 
     Raises ``ApplyFailed``, which says what was applied, what failed and what was not begun, by asking the database;
     ``GateClosed`` and ``UsageError`` when nothing was run. Ctrl-C cancels the running statement on the server, rolls
@@ -202,7 +189,7 @@ def apply(
     except errors.MigKitError as exc:
         raise _failed(target, planned, recorder, exc) from None
     except KeyboardInterrupt:
-        raise _failed(target, planned, recorder, recorder.broken or _interrupted()) from None
+        raise _failed(target, planned, recorder, _interrupted()) from None
     return Applied(tuple(recorder.done), started, time.perf_counter() - clock, answer["output"])
 
 

@@ -89,7 +89,7 @@ def _make_folder(folder: Path) -> None:
         folder.parent.mkdir(exist_ok=True, mode=0o700)
         folder.mkdir(exist_ok=True, mode=0o700)
     except OSError as exc:
-        reason = f"cannot be made: {exc.strerror}"
+        reason = f"cannot be made: {exc.filename}: {exc.strerror}"
     else:
         if not os.access(folder, os.W_OK | os.X_OK):
             reason = "is not writable"

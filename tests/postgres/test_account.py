@@ -63,9 +63,7 @@ def test_tells_what_the_account_can_reach(tmp_path: Path) -> None:
 
 
 @root_only
-def test_copies_the_embedded_programs_to_where_the_account_reaches_them(
-    hidden: Binaries, common: Path
-) -> None:
+def test_copies_the_embedded_programs_to_where_the_account_reaches_them(hidden: Binaries, common: Path) -> None:
     own = account.server_account()
     before = os.umask(0o077)  # a strict umask must not close the copy again
     try:

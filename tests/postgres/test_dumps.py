@@ -133,9 +133,7 @@ def test_counts_are_of_the_dumps_own_moment(server: Server, large: ConnectionInf
     server.drop_database("restored")
 
 
-def test_reports_each_table_and_the_bytes_in_the_callers_thread(
-    large: ConnectionInfo, tmp_path: Path
-) -> None:
+def test_reports_each_table_and_the_bytes_in_the_callers_thread(large: ConnectionInfo, tmp_path: Path) -> None:
     said: list[Progress] = []
     threads: set[str] = set()
 
@@ -165,9 +163,7 @@ def test_outlives_the_limits_that_a_role_sets(source: ConnectionInfo, tmp_path: 
     assert dump(source, tmp_path / "dump").rows["public.empty"] == 300000
 
 
-def test_a_pg_dump_older_than_the_server_is_refused_by_both_versions(
-    database: ConnectionInfo, tmp_path: Path
-) -> None:
+def test_a_pg_dump_older_than_the_server_is_refused_by_both_versions(database: ConnectionInfo, tmp_path: Path) -> None:
     old = server_binaries(15)
     with connect(database) as conn:
         server = ".".join(map(str, divmod(conn.info.server_version, 10000)))
@@ -352,8 +348,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     mounted = (
         os.geteuid() == 0
         and mount is not None
-        and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=False).returncode
-        == 0
+        and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=False).returncode == 0
     )
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     if not mounted:

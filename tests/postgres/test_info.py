@@ -111,9 +111,7 @@ def test_shows_each_kind_of_address(info: ConnectionInfo, safe: str) -> None:
         (ConnectionInfo(options={"service": "shop"}), False),
     ],
 )
-def test_knows_what_is_surely_local(
-    info: ConnectionInfo, local: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_knows_what_is_surely_local(info: ConnectionInfo, local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGHOST", raising=False)
     assert info.is_local is local
 

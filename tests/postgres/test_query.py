@@ -152,9 +152,7 @@ def test_ends_a_query_that_takes_too_long(precious: ConnectionInfo) -> None:
 def test_a_function_cannot_take_its_own_timeout_away(precious: ConnectionInfo) -> None:
     started = time.monotonic()
     with pytest.raises(QueryError, match="its limit being"):
-        read_only_query(
-            precious, "SELECT set_config('statement_timeout', '0', false), pg_sleep(30)", timeout_s=0.2
-        )
+        read_only_query(precious, "SELECT set_config('statement_timeout', '0', false), pg_sleep(30)", timeout_s=0.2)
     assert time.monotonic() - started < 10
 
 
@@ -187,9 +185,7 @@ def test_does_not_wait_for_a_lock_longer_than_its_time(precious: ConnectionInfo)
         ("SELECT 'infinity'::date", None, "The query failed: date too large (after year 10K): 'infinity'."),
     ],
 )
-def test_says_where_in_the_sql_it_failed(
-    precious: ConnectionInfo, sql: str, params: Any, message: str
-) -> None:
+def test_says_where_in_the_sql_it_failed(precious: ConnectionInfo, sql: str, params: Any, message: str) -> None:
     with pytest.raises(QueryError) as caught:
         read_only_query(precious, sql, params)
     assert caught.value.message == message

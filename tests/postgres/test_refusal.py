@@ -68,8 +68,7 @@ def test_a_missing_password_is_named_as_that(server: Server, monkeypatch: pytest
     with pytest.raises(WrongPassword) as caught:
         connect(replace(server.info, password=Secret()))
     assert caught.value.message == (
-        f"The server at 127.0.0.1:{server.info.port} asks for the password of the user 'postgres', "
-        "and none was given."
+        f"The server at 127.0.0.1:{server.info.port} asks for the password of the user 'postgres', and none was given."
     )
 
 

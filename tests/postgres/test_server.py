@@ -85,9 +85,7 @@ def test_keeps_the_password_to_the_owner(created: Server) -> None:
     side = created.data_dir / "mig_kit.json"
     assert side.stat().st_mode & 0o777 == 0o600
     holding = [
-        path
-        for path in created.data_dir.rglob("*")
-        if path.is_file() and password.encode() in path.read_bytes()
+        path for path in created.data_dir.rglob("*") if path.is_file() and password.encode() in path.read_bytes()
     ]
     assert holding == [side]
 

@@ -20,7 +20,7 @@ __all__ = ["SECRET_KEY", "Site", "make_site"]
 
 SECRET_KEY = "kept-out-of-sight-4711-ghost"
 
-MANAGE = '''
+MANAGE = """
 import os
 import sys
 
@@ -29,9 +29,9 @@ if __name__ == "__main__":
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
-'''
+"""
 
-SETTINGS = '''
+SETTINGS = """
 import os
 from pathlib import Path
 
@@ -59,7 +59,7 @@ DATABASES = {databases}
 USE_TZ = True
 STATIC_URL = "/static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-'''
+"""
 
 ADMIN_APPS = (
     "django.contrib.admin",

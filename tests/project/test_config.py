@@ -87,9 +87,7 @@ def test_says_how_to_write_a_table_that_stands_in_the_wrong_file(tmp_path: Path)
     assert "in mig_kit.toml the keys stand at the top level" in refused(tmp_path, "[tool.mig_kit]\n")
     (tmp_path / "mig_kit.toml").unlink()
     (tmp_path / "pyproject.toml").write_text("[tool.mig-kit]\n", "utf-8")
-    with pytest.raises(
-        ConfigError, match=r"has a table \[tool\.mig-kit\]\.\nNext: its name is \[tool\.mig_kit\]"
-    ):
+    with pytest.raises(ConfigError, match=r"has a table \[tool\.mig-kit\]\.\nNext: its name is \[tool\.mig_kit\]"):
         find_config([tmp_path])
 
 
@@ -117,9 +115,7 @@ def test_shows_no_value_of_environ_in_an_error(tmp_path: Path) -> None:
 
 
 def test_names_the_line_of_broken_toml(tmp_path: Path) -> None:
-    assert "is not valid TOML: Invalid value (at line 2, column 12)." in refused(
-        tmp_path, "\nsettings = oops\n"
-    )
+    assert "is not valid TOML: Invalid value (at line 2, column 12)." in refused(tmp_path, "\nsettings = oops\n")
 
 
 def test_refuses_what_is_not_utf8(tmp_path: Path) -> None:

@@ -73,9 +73,7 @@ def test_names_the_values_that_another_reader_would_read_otherwise(tmp_path: Pat
     assert len(notes) == 2
 
 
-def test_names_the_line_it_cannot_read_and_reads_the_others(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_names_the_line_it_cannot_read_and_reads_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path, "A=1\nwhat is = this 's3cret\nB=2\n")
     with caplog.at_level(logging.DEBUG):
         read = read_env_file(path, {})

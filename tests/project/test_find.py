@@ -190,9 +190,7 @@ class TestSettings:
             find_project(root)
         assert find_project(root, settings="config.settings").settings == "config.settings"
 
-    @pytest.mark.parametrize(
-        "name", ["config/settings.py", "config.settings.py", ".settings", "a..b", "a b", ""]
-    )
+    @pytest.mark.parametrize("name", ["config/settings.py", "config.settings.py", ".settings", "a..b", "a b", ""])
     def test_must_be_a_module_name(self, tmp_path: Path, name: str) -> None:
         root = portfolio(tmp_path / "p")
         with pytest.raises(UsageError) as caught:
@@ -224,9 +222,7 @@ class TestWithoutManagePy:
         assert project.settings == "shop.settings"
 
     @pytest.mark.parametrize(("python", "settings"), [(None, None), (None, "a.b"), ("python3", None)])
-    def test_says_what_to_name_otherwise(
-        self, tmp_path: Path, python: str | None, settings: str | None
-    ) -> None:
+    def test_says_what_to_name_otherwise(self, tmp_path: Path, python: str | None, settings: str | None) -> None:
         folder = tmp_path / "empty"
         folder.mkdir()
         with pytest.raises(ProjectNotFound) as caught:

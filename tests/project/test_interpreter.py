@@ -40,8 +40,7 @@ def test_takes_the_environment_beside_the_project(tmp_path: Path, name: str) -> 
     assert found.python.is_symlink()  # not followed: that would leave the environment
     assert (found.version, found.django) == (sys.version_info[:2], "5.2.1")
     assert found.notes == (
-        f"Interpreter: {found.python} (Python {HERE}, Django 5.2.1), "
-        "a virtual environment beside the project.",
+        f"Interpreter: {found.python} (Python {HERE}, Django 5.2.1), a virtual environment beside the project.",
     )
 
 
@@ -190,9 +189,7 @@ class TestNamed:
         named = make_venv(tmp_path / "other" / "x", django="3.2.25")
         assert choose(tmp_path, named=named).django == "3.2.25"
 
-    def test_starts_nothing_when_the_folder_says_enough(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_starts_nothing_when_the_folder_says_enough(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         venv = make_venv(tmp_path / "x")
         monkeypatch.setattr(subprocess, "Popen", None)
         assert choose(tmp_path, named=venv).django == "5.2.1"
@@ -220,9 +217,7 @@ class TestNamed:
         with pytest.raises(InterpreterError, match="does not start: Permission denied"):
             choose(tmp_path, named=script)
 
-    def test_is_ended_with_all_it_started_when_it_hangs(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_ended_with_all_it_started_when_it_hangs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The shell was killed and its sleep held the pipe: the call waited for that instead."""
         monkeypatch.setattr(interpreter, "_PROBE_TIMEOUT_S", 0.2)
         script = tmp_path / "python"

@@ -27,8 +27,7 @@ SET = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", '
         ('from os import environ\nenviron["DJANGO_SETTINGS_MODULE"] = "a.b"', "a.b"),
         ('KEY = "DJANGO_SETTINGS_MODULE"\nDEFAULT = "a.b"\nos.environ.setdefault(KEY, DEFAULT)', "a.b"),
         (
-            "from django.conf import ENVIRONMENT_VARIABLE\n"
-            "os.environ.setdefault(ENVIRONMENT_VARIABLE, 'a.b')",
+            "from django.conf import ENVIRONMENT_VARIABLE\nos.environ.setdefault(ENVIRONMENT_VARIABLE, 'a.b')",
             "a.b",
         ),
         ('os.environ.update(DJANGO_SETTINGS_MODULE="a.b")', "a.b"),
@@ -94,9 +93,7 @@ def test_says_when_none_is_named(tmp_path: Path, text: str) -> None:
     ["compute()", 'os.environ["STAGE"]', 'f"config.{compute()}"', "name", '"%s" % x', "os.getenv(key())"],
 )
 def test_never_guesses_what_is_computed(tmp_path: Path, value: str) -> None:
-    with pytest.raises(
-        SettingsError, match=r"computes the settings module in line 2; only running it would tell\."
-    ):
+    with pytest.raises(SettingsError, match=r"computes the settings module in line 2; only running it would tell\."):
         read(tmp_path, f"name = name\n{SET}{value})")
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.steps.projects import copies, project, shared, target, template
+from tests.steps.projects import copies, opened, project, shared, target, template
 
-__all__ = ["copies", "project", "shared", "target", "template"]
+__all__ = ["copies", "opened", "project", "shared", "target", "template"]

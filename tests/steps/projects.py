@@ -18,9 +18,23 @@ from mig_kit.demo import create_demo, stop_demo
 from mig_kit.postgres import ConnectionInfo, Server, connect
 from mig_kit.steps.target import Target, open_target
 
-__all__ = ["Copy", "Template", "copies", "project", "shared", "target", "template"]
+__all__ = [
+    "ANSWERS",
+    "Copy",
+    "Opened",
+    "Template",
+    "conflict",
+    "copies",
+    "empty_migration",
+    "opened",
+    "project",
+    "shared",
+    "sqlite",
+    "target",
+    "template",
+]
 
-ANSWERS = {"rename-field:portfolio.Project.link:live_url": True}
+ANSWERS = {"rename-field:portfolio.project.link:live_url": True}
 _numbers = itertools.count(1)
 _template: list[Template] = []
 
@@ -53,6 +67,30 @@ class Copy:
         path.write_text(text)
         return path
 
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Put every file of the backend back as it was."""
+        kept = {path: path.read_bytes() for path in self._files()}
+        try:
+            yield
+        finally:
+            for path in self._files():
+                if path not in kept:
+                    path.unlink()
+            for path, content in kept.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists() or path.read_bytes() != content:
+                    path.write_bytes(content)
+
+    def _files(self) -> list[Path]:
+        found = self.path().rglob("*")
+        return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+    def migrations(self) -> set[str]:
+        """Every migration file, as app/name, and what else lies beside them."""
+        found = self.path("apps").glob("*/migrations/*")
+        return {f"{path.parent.parent.name}/{path.name}" for path in found if path.name != "__pycache__"}
+
     def set_env(self, **values: str) -> None:
         env = self.root / ".env"
         text = env.read_text()
@@ -68,6 +106,14 @@ class Copy:
 
     def applied(self) -> set[str]:
         return {f"{app}.{name}" for app, name in self.run("SELECT app, name FROM django_migrations")}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A copy and the target opened on it."""
+
+    project: Copy
+    target: Target
 
 
 class Template:
@@ -97,6 +143,31 @@ class Template:
         made = Copy(root, self.demo.database.with_dbname(name), self.server.info.with_dbname(name))
         made.set_env(DATABASE_NAME=name)
         return made
+
+
+def empty_migration(project: Copy, app: str, name: str, parent: str, operations: str = "[]", **attributes: str) -> Path:
+    """Write a migration by hand: ``operations`` and further attributes as Python text."""
+    more = "".join(f"    {key} = {value}\n" for key, value in attributes.items())
+    return project.write(
+        f"apps/{app}/migrations/{name}.py",
+        "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n"
+        f"    dependencies = [({app!r}, {parent!r})]\n{more}    operations = {operations}\n",
+    )
+
+
+def conflict(project: Copy) -> list[Path]:
+    """Give the blog two leaf nodes, and return their files."""
+    parent = "0004_category_position_post_status_idx"
+    return [empty_migration(project, "blog", name, parent) for name in ("0005_left", "0005_right")]
+
+
+def sqlite(project: Copy) -> None:
+    """Move the project to an SQLite database, empty."""
+    settings = project.path("config", "settings.py")
+    settings.write_text(
+        settings.read_text()
+        + "\nDATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': BASE_DIR / 'db.sqlite3'}}\n"
+    )
 
 
 @contextmanager
@@ -143,6 +214,16 @@ def target(project: Copy) -> Iterator[Target]:
     """The project, opened."""
     with closing(open_target(project.root)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def opened(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """One project for a whole module, because opening one takes a second: each test leaves it as it found it."""
+    name = f"copy_{next(_numbers)}"
+    made = template.copy(tmp_path_factory.mktemp("opened") / "project", name)
+    with ExitStack() as stack:
+        stack.callback(template.server.drop_database, name)
+        yield Opened(made, stack.enter_context(closing(open_target(made.root))))
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,9 @@ import pytest
 from mig_kit.steps.check import Check
 from mig_kit.steps.preflight import preflight
 from mig_kit.steps.target import Target, open_target
-from tests.steps.projects import Copy
+from tests.steps.projects import Copy, Opened, conflict, sqlite
+
+Alter = Callable[[str, str], None]
 
 
 def look(target: Target, name: str) -> Check:
@@ -22,11 +24,6 @@ def look(target: Target, name: str) -> Check:
 
 def states(target: Target) -> dict[str, str]:
     return {each.name: each.state for each in preflight(target)}
-
-
-def reopened(project: Copy) -> Iterator[Target]:
-    with closing(open_target(project.root)) as opened:
-        yield opened
 
 
 def test_a_demo_is_ready(shared: Target) -> None:
@@ -80,19 +77,34 @@ def test_a_wrong_password_is_named_and_putting_it_right_is_noticed(project: Copy
         assert preflight(target)
 
 
-def test_a_role_whose_transactions_are_read_only_fails(project: Copy) -> None:
-    project.run(f"ALTER DATABASE {project.database.dbname} SET default_transaction_read_only = on")
-    with closing(open_target(project.root)) as target:
-        check = look(target, "the server takes writes")
+@pytest.fixture
+def altered(opened: Opened) -> Iterator[Alter]:
+    """Change the database by one statement, with {} for its name; undo it with another after the test."""
+    undo = []
+    name = opened.project.database.dbname
+
+    def alter(change: str, back: str) -> None:
+        undo.append(back)
+        opened.project.run(change.format(name))
+
+    yield alter
+    for back in undo:
+        opened.project.run(back.format(name))
+
+
+def test_a_role_whose_transactions_are_read_only_fails(opened: Opened, altered: Alter) -> None:
+    altered(
+        "ALTER DATABASE {} SET default_transaction_read_only = on",
+        "SET transaction_read_only = off; ALTER DATABASE {} RESET ALL",
+    )
+    check = look(opened.target, "the server takes writes")
     assert (check.state, check.detail) == ("failed", "default_transaction_read_only is on")
     assert check.hint
 
 
-def test_a_role_without_create_fails_with_the_grant_it_needs(project: Copy) -> None:
-    project.run("ALTER SCHEMA public OWNER TO postgres")
-    with closing(open_target(project.root)) as target:
-        check = look(target, "the role may migrate")
-    assert check == Check(
+def test_a_role_without_create_fails_with_the_grant_it_needs(opened: Opened, altered: Alter) -> None:
+    altered("ALTER SCHEMA public OWNER TO postgres", "ALTER SCHEMA public OWNER TO pg_database_owner")
+    assert look(opened.target, "the role may migrate") == Check(
         "the role may migrate",
         "failed",
         "portfolio may not create in the schema public",
@@ -100,62 +112,62 @@ def test_a_role_without_create_fails_with_the_grant_it_needs(project: Copy) -> N
     )
 
 
-def test_tables_that_belong_to_another_role_are_a_warning(project: Copy) -> None:
-    project.run("ALTER TABLE blog_post OWNER TO postgres")
-    with closing(open_target(project.root)) as target:
-        check = look(target, "the role may migrate")
+def test_tables_that_belong_to_another_role_are_a_warning(opened: Opened, altered: Alter) -> None:
+    altered("ALTER TABLE blog_post OWNER TO postgres", "ALTER TABLE blog_post OWNER TO portfolio")
+    check = look(opened.target, "the role may migrate")
     assert (check.state, check.detail) == ("warning", "portfolio does not own 1 of the tables: blog_post")
 
 
-def test_a_schema_with_a_name_that_needs_quotes_is_looked_at(project: Copy) -> None:
+def test_a_schema_with_a_name_that_needs_quotes_is_looked_at(opened: Opened, altered: Alter) -> None:
     """`current_schema()::regnamespace` reads the name as SQL, so a quoted one raised a syntax error."""
-    project.run('ALTER SCHEMA public RENAME TO "My Schema ü"')
-    project.run(f'ALTER DATABASE {project.database.dbname} SET search_path = "My Schema ü"')
-    with closing(open_target(project.root)) as target:
-        check = look(target, "the role may migrate")
+    altered('ALTER SCHEMA public RENAME TO "My Schema ü"', 'ALTER SCHEMA "My Schema ü" RENAME TO public')
+    altered('ALTER DATABASE {} SET search_path = "My Schema ü"', "ALTER DATABASE {} RESET ALL")
+    check = look(opened.target, "the role may migrate")
     assert check.detail == 'portfolio may create in "My Schema ü", and owns every table there'
 
 
-def test_a_role_without_any_schema_fails(project: Copy) -> None:
-    project.run(f"ALTER DATABASE {project.database.dbname} SET search_path = nowhere")
-    with closing(open_target(project.root)) as target:
-        check = look(target, "the role may migrate")
+def test_a_role_without_any_schema_fails(opened: Opened, altered: Alter) -> None:
+    altered("ALTER DATABASE {} SET search_path = nowhere", "ALTER DATABASE {} RESET ALL")
+    check = look(opened.target, "the role may migrate")
     assert (check.state, check.detail) == ("failed", "'portfolio' has no schema to create in")
 
 
-def test_an_env_file_that_others_may_read_is_a_warning_with_the_command(target: Target, project: Copy) -> None:
-    env = project.root / ".env"
+def test_an_env_file_that_others_may_read_is_a_warning_with_the_command(opened: Opened) -> None:
+    env = opened.project.root / ".env"
     env.chmod(0o644)
-    check = look(target, "credentials in .env")
+    check = look(opened.target, "credentials in .env")
+    env.chmod(0o600)
     assert (check.state, check.hint) == ("warning", f"chmod 600 {env}")
     assert check.detail == f"{env} can be read by others (mode 644)"
 
 
-def test_a_pg_dump_that_is_too_old_fails(
-    shared: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pg_dump_that_is_too_old_fails(opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pg_dump", "postgres"):
         tool = tmp_path / name
         tool.write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 12.3'\n")
         tool.chmod(0o755)
     monkeypatch.setenv("MIG_KIT_PG_BIN", str(tmp_path))
-    check = look(shared, "pg_dump fits the server")
+    check = look(opened.target, "pg_dump fits the server")
     assert check.state == "failed"
     assert "12" in check.detail
     assert str(tmp_path) in check.detail
     assert check.hint
 
 
-def test_a_project_without_a_script_of_its_own_is_told_what_happens_instead(target: Target, project: Copy) -> None:
-    shutil.rmtree(project.root / "execution")
-    check = look(target, "the project's backup script")
+def test_a_project_without_a_script_of_its_own_is_told_what_happens_instead(opened: Opened) -> None:
+    script = opened.project.root / "execution" / "backup_database.py"
+    aside = script.rename(script.with_suffix(".aside"))
+    check = look(opened.target, "the project's backup script")
+    aside.rename(script)
     assert (check.state, check.detail) == ("skipped", "none: rb.backup() uses pg_dump itself")
 
 
-def test_conflicting_leaf_nodes_fail(target: Target, project: Copy) -> None:
-    conflict(project)
-    check = look(target, "migrations form a graph")
+def test_conflicting_leaf_nodes_fail(opened: Opened) -> None:
+    files = conflict(opened.project)
+    check = look(opened.target, "migrations form a graph")
     assert (check.state, check.detail) == ("failed", "several leaf nodes: blog: 0005_left, 0005_right")
+    for each in files:
+        each.unlink()
 
 
 def test_an_sqlite_project_skips_what_needs_postgresql(project: Copy) -> None:
@@ -167,23 +179,6 @@ def test_an_sqlite_project_skips_what_needs_postgresql(project: Copy) -> None:
     assert check.hint
 
 
-def test_debug_on_in_production_is_a_warning(project: Copy) -> None:
-    with closing(open_target(project.root, stage="production")) as target:
-        assert look(target, "settings").state == "warning"
-
-
-def conflict(project: Copy) -> None:
-    for name in ("0005_left", "0005_right"):
-        project.write(
-            f"apps/blog/migrations/{name}.py",
-            "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
-            "    dependencies = [('blog', '0004_category_position_post_status_idx')]\n    operations = []\n",
-        )
-
-
-def sqlite(project: Copy) -> None:
-    settings = project.path("config", "settings.py")
-    settings.write_text(
-        settings.read_text()
-        + "\nDATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': BASE_DIR / 'db.sqlite3'}}\n"
-    )
+def test_debug_on_in_production_is_a_warning(opened: Opened) -> None:
+    check = look(replace(opened.target, stage="production"), "settings")
+    assert (check.state, check.hint) == ("warning", "are these the production settings?")

@@ -24,7 +24,7 @@ def size(count: int) -> str:
 def backup_view(backup: Backup) -> View:
     """Return what was kept, where, and how far it can be relied on."""
     counted = "in the very snapshot that was dumped" if backup.same_snapshot else "just before the script ran"
-    made_by = f"{backup.method} ({backup.tool_version})" if backup.tool_version not in backup.method else backup.method
+    method = f"{backup.method} ({backup.tool_version})" if backup.tool_version not in backup.method else backup.method
     verified: Phrase = (
         state("yes") if backup.verified else (state("not yet", "warn"), ": a backup counts once it was restored")
     )
@@ -34,7 +34,7 @@ def backup_view(backup: Backup) -> View:
         ("made", f"{backup.started:%Y-%m-%d %H:%M:%S} UTC, in {backup.duration_s:.1f} s"),
         ("size", f"{size(backup.size_bytes)} in {plural(len(backup.files), 'file')}"),
         ("rows", f"{sum(backup.rows.values()):,} in {plural(len(backup.rows), 'table')}, counted {counted}"),
-        ("made by", made_by),
+        ("made by", f"{backup.made_by} with {method}"),
         ("server", f"PostgreSQL {backup.server_version}"),
         ("compressed by", backup.compression),
         ("migrations in it", f"{backup.migrations} applied"),
@@ -45,13 +45,22 @@ def backup_view(backup: Backup) -> View:
         (code(each.path), f"{each.size:,}", code(each.sha256)) for each in sorted(backup.files, key=lambda f: f.path)
     ]
     elsewhere = f"{backup.path.name} has them in its manifest"
+    notes = tuple(Paragraph(("Note: ", each), "warn") for each in backup.warnings)
     return View(
         (
             Title(f"Backup complete: {backup.path.name}", "good"),
+            *notes,
             facts("What was kept", pairs),
             Fold(
                 (f"Rows of {plural(len(rows), 'table')}", quiet(": what verify compares with")),
-                (Table("Rows at the time of the backup", ("table", "rows"), limited(rows, _MOST, elsewhere), frozenset({1})),),
+                (
+                    Table(
+                        "Rows at the time of the backup",
+                        ("table", "rows"),
+                        limited(rows, _MOST, elsewhere),
+                        frozenset({1}),
+                    ),
+                ),
             ),
             Fold(
                 (plural(len(files), "file"), quiet(", each with its SHA-256")),
@@ -64,6 +73,5 @@ def backup_view(backup: Backup) -> View:
                     ),
                 ),
             ),
-            Paragraph((quiet("By hand: "), code(f"ls -lh {backup.path.parent}"), quiet(", here "), code("rb.backups()"))),
         )
     )

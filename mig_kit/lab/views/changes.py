@@ -54,9 +54,9 @@ def _no_changes(changes: ModelChanges) -> list[Block]:
     else:
         blocks.append(
             Paragraph(
-                "The models and the migrations say the same. If you did change a model: no sign was found of an unsaved "
-                "file, an app that is not installed or has no migrations package, a model that is never imported, or a "
-                "router that keeps the app out of this database."
+                "The models and the migrations say the same. If you did change a model: no sign was found of a file "
+                "that is not saved, an app that is not installed or has no migrations package, a model that is never "
+                "imported, or a router that keeps the app out of this database."
             )
         )
     if changes.text.strip():
@@ -94,8 +94,8 @@ def _questions(changes: ModelChanges) -> list[Block]:
         blocks += [
             Paragraph(
                 (
-                    "Until they are answered, a rename is taken for one and a value for an empty one. Answer in the form "
-                    "that ",
+                    "Until they are answered, a rename is taken for one, and a value for an empty one. Answer in the "
+                    "form that ",
                     code("rb.questions()"),
                     " shows, or by id:",
                 ),

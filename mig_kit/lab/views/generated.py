@@ -12,6 +12,7 @@ from mig_kit.lab.blocks import (
     Source,
     Table,
     Title,
+    Tone,
     View,
     code,
     quiet,
@@ -30,12 +31,16 @@ _LONG = 80
 def generated_view(generated: Generated) -> View:
     """Return the findings, then each file in full."""
     if not generated.files:
-        return View((Title("Nothing to generate"), Paragraph("The models and the migrations say the same."), *_notes(generated)))
-    errors, findings = len(generated.errors), len(generated.findings)
-    title = f"Generated: {plural(len(generated.files), 'migration file')}, {plural(findings, 'finding') if findings else 'no findings'}"
-    tone = "bad" if errors else "warn" if findings else "good"
-    blocks: list[Block] = [Title(title, tone), *_notes(generated)]
-    if findings:
+        return View(
+            (Title("Nothing to generate"), Paragraph("The models and the migrations say the same."), *_notes(generated))
+        )
+    files, findings = plural(len(generated.files), "migration file"), plural(len(generated.findings), "finding")
+    tone: Tone = "bad" if generated.errors else "warn" if generated.findings else "good"
+    blocks: list[Block] = [
+        Title(f"Generated: {files}, {findings if generated.findings else 'no findings'}", tone),
+        *_notes(generated),
+    ]
+    if generated.findings:
         blocks.append(finding_table(generated.findings))
     else:
         blocks.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mig_kit.lab.blocks import (
+    Block,
     Bullets,
     Fold,
     Paragraph,
@@ -12,6 +13,7 @@ from mig_kit.lab.blocks import (
     Source,
     Table,
     Title,
+    Tone,
     View,
     code,
     facts,
@@ -19,8 +21,9 @@ from mig_kit.lab.blocks import (
     state,
     strong,
 )
-from mig_kit.runbook import Finished, Runbook, SuccessCriteria, Traceback
+from mig_kit.runbook import Finished, Runbook, Traceback
 from mig_kit.steps.check import Check
+from mig_kit.steps.criteria import SuccessCriteria
 from mig_kit.steps.preflight import Preflight
 
 __all__ = [
@@ -46,7 +49,9 @@ def runbook_view(runbook: Runbook) -> View:
     stage: Phrase = target.stage
     if target.stage == "production":
         stage = (strong("production"), ": rb.apply() wants the name of the database typed as confirm=…")
-    where: Phrase = code(target.info.safe) if target.info else f"{target.vendor} (the steps that need PostgreSQL say so)"
+    where: Phrase = (
+        code(target.info.safe) if target.info else f"{target.vendor} (the steps that need PostgreSQL say so)"
+    )
     pairs: list[tuple[str, Phrase]] = [
         ("database", (strong(target.database), ": ", *(where if isinstance(where, tuple) else (where,)))),
         ("stage", stage),
@@ -58,7 +63,7 @@ def runbook_view(runbook: Runbook) -> View:
         ("its own apps", ", ".join(target.own_apps) or "none"),
         ("record", code(runbook.run.path) if runbook.run is not None else "none is kept"),
     ]
-    blocks = [
+    blocks: list[Block] = [
         Title(f"Migration session: {project.root.name}", "warn" if target.stage == "production" else None),
         facts("What this session works on", pairs),
     ]
@@ -85,7 +90,7 @@ def preflight_view(checks: Preflight) -> View:
         title = f"Preflight: not ready, {plural(len(failed), 'check')} failed"
     elif warned:
         title = f"Preflight: ready, with {plural(warned, 'warning')}"
-    tone = "bad" if failed else "good"
+    tone: Tone = "bad" if failed else "warn" if warned else "good"
     return View((Title(title, tone), check_table("The runbook's prerequisites", checks)))
 
 
@@ -115,7 +120,7 @@ def finished_view(result: Finished) -> View:
     ]
     if result.notebook is not None:
         pairs.append(("notebook", code(result.notebook)))
-    blocks = [
+    blocks: list[Block] = [
         Title(f"Session {result.result}", "good" if result.result == "finished, verified" else "warn"),
         facts("Where the record lies", pairs),
     ]

@@ -54,8 +54,8 @@ def _migration(migration: MigrationSql, *, folded: bool) -> list[Block]:
         # Django asks the database for names of constraints: away from that state the models have to answer.
         blocks.append(
             Paragraph(
-                "The database is not at the state just before this migration, so this is what the models say; what Django "
-                "looks up in the database (the names of constraints) may differ."
+                "The database is not at the state just before this migration, so this is what the models say; what "
+                "Django looks up in the database (the names of constraints) may differ."
             )
         )
     return [Fold(summary, (*blocks, script), open=not folded)]

@@ -68,7 +68,14 @@ def _rows(result: Verification) -> Fold | None:
         rows.append((code(each.table), before, now, difference))
     return Fold(
         f"Row counts of {plural(len(rows), 'table')}, in the backup and now",
-        (Table("Row counts", ("table", "in the backup", "now", "difference"), limited(rows, _MOST, "rows_frame()"), frozenset({1, 2, 3})),),
+        (
+            Table(
+                "Row counts",
+                ("table", "in the backup", "now", "difference"),
+                limited(rows, _MOST, "rows_frame()"),
+                frozenset({1, 2, 3}),
+            ),
+        ),
         open=bad,
     )
 

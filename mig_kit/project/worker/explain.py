@@ -22,6 +22,7 @@ def explain_no_changes(emit, database="default", apps=None, root=None):
     def say(finding, app, message, hint):
         findings.append({"id": finding, "app": app, "message": message, "hint": hint})
 
+    unmigrated = MigrationLoader(None, ignore_no_migrations=True).unmigrated_apps
     installed = {os.path.realpath(str(config.path)): config for config in registry.get_app_configs()}
     for folder, config in sorted(installed.items()):
         if "site-packages" in folder or "dist-packages" in folder or (apps and config.label not in apps):
@@ -42,14 +43,13 @@ def explain_no_changes(emit, database="default", apps=None, root=None):
                 f"MIGRATION_MODULES switches the migrations of {config.label!r} off.",
                 "take the entry out of MIGRATION_MODULES, or change the tables by hand",
             )
-        elif models and not explicit and not os.path.isfile(os.path.join(folder, "migrations", "__init__.py")):
+        elif models and config.label in unmigrated:
             say(
                 "no-migrations-package",
                 config.label,
-                f"The app {config.label!r} has models and no migrations package, so makemigrations passes over it.",
-                "name it: rb.review(apps=[{!r}]), or make {}".format(
-                    config.label, os.path.join(folder, "migrations", "__init__.py")
-                ),
+                f"The app {config.label!r} has models and no migrations package ({module}), "
+                "so makemigrations passes over it.",
+                f"name it: rb.review(apps=[{config.label!r}]), or make that package with its __init__.py",
             )
         registered = {model.__name__ for model in registry.get_models(include_swapped=True)}
         for path, names in sorted(model_classes(folder).items()):

@@ -25,13 +25,12 @@ def nearest(word, possibilities, n=3):
     return [lowered[each] for each in found]
 
 
-def _project_frame(tb, root):
-    """Return (file, line) of the innermost frame that lies in the project, else of the innermost of all."""
-    found = None
-    for frame in traceback.extract_tb(tb):
-        inside = frame.filename.startswith(root + os.sep) and "site-packages" not in frame.filename
-        if inside or (found is None and not frame.filename.startswith("<")):
-            found = (frame.filename, frame.lineno)
+def _project_frame(exc, root):
+    """Return " (file, line n)" of the innermost frame that lies in the project, or nothing."""
+    found = ""
+    for frame in traceback.extract_tb(exc.__traceback__):
+        if frame.filename.startswith(root + os.sep) and "site-packages" not in frame.filename:
+            found = f" ({frame.filename}, line {frame.lineno})"
     return found
 
 
@@ -46,9 +45,7 @@ def startup_fault(exc, what, root):
     if isinstance(exc, SyntaxError) and exc.filename:
         where = f" ({exc.filename}, line {exc.lineno})"
     else:
-        frame = _project_frame(exc.__traceback__, root)
-        if frame:
-            where = " ({}, line {})".format(*frame)
+        where = _project_frame(exc, root)
     hint = "mend it there, or name other settings with settings=… / --settings"
     if "Error loading" in str(exc) and "module" in str(exc):  # Django's words for a missing database driver
         hint = (
@@ -95,9 +92,15 @@ def plain(exc):
         kind = "MigrationGraphError" if "migrations" in exc.filename else "SettingsError"
         message = f"{exc.filename}, line {exc.lineno}, is not valid Python: {exc.msg}."
         hint = "mend the file there, then run the cell again"
+    elif isinstance(exc, ImportError) and os.sep + "migrations" + os.sep in _project_frame(exc, os.getcwd()):
+        kind = "MigrationGraphError"
+        message = "A migration could not be imported: {}{}.".format(message.rstrip("."), _project_frame(exc, os.getcwd()))
+        hint = "mend the file there, then run the cell again"
     elif isinstance(exc, OSError) and exc.errno is not None and exc.filename is not None:
         message = f"{exc.filename}: {exc.strerror}."
         hint = "free the disk or mend the permissions there, then run the step again"
+    else:
+        message += _project_frame(exc, os.getcwd())
     cause = exc.__cause__
     sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return {

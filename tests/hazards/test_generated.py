@@ -1,0 +1,237 @@
+"""The findings in generated migrations, each fired and not fired; no database, the data is the worker's own shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mig_kit.hazards import Finding, Severity, check_generated
+from tests.hazards.operations import alter, column, migration, operation
+
+
+def check(*operations: dict[str, Any]) -> tuple[Finding, ...]:
+    return check_generated([migration(*operations)])
+
+
+def ids(*operations: dict[str, Any]) -> list[str]:
+    return [each.id for each in check(*operations)]
+
+
+def varchar(length: int | None, **facts: Any) -> dict[str, Any]:
+    return column(f"varchar({length})" if length else "varchar", "CharField", max_length=length, **facts)
+
+
+def numeric(digits: int, places: int) -> dict[str, Any]:
+    return column(f"numeric({digits}, {places})", "DecimalField", max_digits=digits, decimal_places=places)
+
+
+TEXT = column("text", "TextField")
+BIGINT = column("bigint", "BigIntegerField")
+INTEGER = column("integer")
+SMALLINT = column("smallint", "SmallIntegerField")
+MOMENT = column("timestamp with time zone", "DateTimeField")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (BIGINT, INTEGER, "bigint to integer"),
+        (INTEGER, SMALLINT, "integer to smallint"),
+        (INTEGER, column("integer", "PositiveIntegerField"), "IntegerField to PositiveIntegerField, which takes no"),
+        (varchar(200), varchar(100), "varchar(200) to varchar(100)"),
+        (varchar(None), varchar(100), "varchar to varchar(100)"),
+        (TEXT, varchar(100), "text to varchar(100)"),
+        (numeric(10, 2), numeric(8, 2), "numeric(10, 2) to numeric(8, 2)"),
+        (numeric(10, 4), numeric(10, 2), "numeric(10, 4) to numeric(10, 2)"),
+        (numeric(10, 2), numeric(10, 4), "numeric(10, 2) to numeric(10, 4)"),
+        (numeric(10, 2), INTEGER, "numeric(10, 2) to integer"),
+        (BIGINT, numeric(10, 2), "bigint to numeric(10, 2)"),
+        (column("double precision", "FloatField"), INTEGER, "double precision to integer"),
+        (column("double precision", "FloatField"), numeric(10, 2), "double precision to numeric(10, 2) (digits"),
+        (MOMENT, column("date", "DateField"), "timestamp with time zone to date (the time of day goes)"),
+    ],
+)
+def test_MK101_a_narrowed_column(before: dict[str, Any], after: dict[str, Any], said: str) -> None:
+    (found,) = check(alter(before, after))
+    assert (found.id, found.severity, found.evidence) == ("MK101", Severity.ERROR, "rule")
+    assert found.message.startswith(f"shop.Shoe.size is narrowed: {said}")
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (INTEGER, BIGINT),
+        (column("integer", "PositiveIntegerField"), INTEGER),
+        (varchar(100), varchar(200)),
+        (varchar(100), varchar(None)),
+        (varchar(100), TEXT),
+        (numeric(8, 2), numeric(10, 2)),
+        (SMALLINT, numeric(7, 2)),
+        (column("date", "DateField"), MOMENT),
+    ],
+)
+def test_MK101_not_for_a_wider_column(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert "MK101" not in ids(alter(before, after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (TEXT, INTEGER),
+        (INTEGER, BIGINT),
+        (varchar(10), TEXT),
+        (column("geometry(POINT,4326)", "PointField"), column("geometry(POLYGON,4326)", "PolygonField")),
+        (column("varchar(20)[]", "ArrayField"), column("varchar(10)[]", "ArrayField")),
+    ],
+)
+def test_MK102_another_column_type(before: dict[str, Any], after: dict[str, Any]) -> None:
+    (found,) = check(alter(before, after))
+    assert (found.id, found.severity, found.evidence) == ("MK102", Severity.WARNING, "rule")
+    assert found.message == f"shop.Shoe.size changes from {before['db_type']} to {after['db_type']}."
+
+
+def test_MK102_a_relation_that_points_elsewhere() -> None:
+    """A ForeignKey to another model keeps its column type, and every value in it means another row."""
+    before = column(None, "ForeignKey", to="shop.Brand", code="models.ForeignKey(to='shop.brand')")
+    after = column(None, "ForeignKey", to="auth.Group", code="models.ForeignKey(to='auth.group')")
+    auth = ("auth", "0001_initial")
+    found = check_generated([migration(alter(before, after), dependencies=(auth,))], applied={auth})
+    assert [each.message for each in found] == [
+        "shop.Shoe.size changes from models.ForeignKey(to='shop.brand') to models.ForeignKey(to='auth.group')."
+    ]
+
+
+def test_MK102_a_type_that_a_custom_field_does_not_tell_is_unknown() -> None:
+    (found,) = check(alter(INTEGER, column(None, "MoneyField")))
+    assert (found.id, found.evidence) == ("MK102", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (INTEGER, column("serial", "AutoField")),
+        (varchar(100), varchar(200)),
+        (numeric(8, 2), numeric(10, 2)),
+        (column("bigint generated by default as identity", "BigAutoField"), BIGINT),
+        (column(None, "ForeignKey", to="shop.Brand"), column(None, "OneToOneField", to="shop.brand")),
+        (column(None, "MoneyField"), column(None, "MoneyField", unique=True)),
+    ],
+)
+def test_MK102_not_for_the_same_type(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert ids(alter(before, after)) == []
+
+
+def test_MK103_not_null_without_a_value_for_the_nulls() -> None:
+    (found,) = check(alter(column(null=True), column()))
+    assert (found.id, found.severity) == ("MK103", Severity.WARNING)
+    assert found.message == ("shop.Shoe.size becomes NOT NULL: a single NULL left in it makes the migration fail.")
+
+
+def test_MK103_not_where_django_fills_the_nulls() -> None:
+    """A one-off default is written into every NULL before the column becomes NOT NULL."""
+    assert ids(alter(column(null=True), column(has_default=True))) == []
+    assert ids(alter(column(null=True), column(has_db_default=True))) == []
+    assert ids(alter(column(), column(null=True))) == []
+
+
+def test_MK111_a_dropped_column() -> None:
+    (found,) = check(operation("RemoveField", before=INTEGER))
+    assert (found.id, found.severity) == ("MK111", Severity.ERROR)
+    assert found.message == "The column of shop.Shoe.size is dropped, with every value in it."
+
+
+def test_MK111_a_dropped_many_to_many_is_a_table() -> None:
+    (found,) = check(operation("RemoveField", before=column(None, "ManyToManyField", many_to_many=True)))
+    assert found.message == "The table that joins shop.Shoe.size is dropped, with every row in it."
+
+
+def test_MK111_not_for_a_rename() -> None:
+    assert ids(operation("RenameField", before=INTEGER), operation("AddField", after=INTEGER)) == []
+
+
+def test_MK112_a_dropped_table() -> None:
+    (found,) = check(operation("DeleteModel", field=None))
+    assert (found.id, found.severity) == ("MK112", Severity.ERROR)
+    assert found.message == "The table of shop.Shoe is dropped, with every row in it."
+
+
+def test_MK112_not_for_a_renamed_model() -> None:
+    assert ids(operation("RenameModel", field=None), operation("AlterModelTable", field=None)) == []
+
+
+def test_MK113_what_looks_like_a_rename() -> None:
+    removed, added = operation("RemoveField", before=INTEGER), operation("AddField", field="length", after=INTEGER)
+    found = check(removed, added)
+    assert [each.id for each in found] == ["MK111", "MK113"]
+    assert found[1].message == (
+        "shop.Shoe.size is removed and shop.Shoe.length, a field of the same kind, is added: "
+        "that looks like a rename, and as it stands the values are lost."
+    )
+    assert found[1].hint == "if it is a rename, undo this file and answer the rename question with True"
+
+
+def test_MK113_a_rename_with_a_change_is_one_that_makemigrations_does_not_ask_about() -> None:
+    added = operation("AddField", field="length", after={**INTEGER, "code": "models.IntegerField(null=True)"})
+    found = check(operation("RemoveField", before=INTEGER), added)
+    assert found[1].hint.endswith("then makemigrations asks")
+
+
+def test_MK113_not_for_another_kind_or_another_model() -> None:
+    removed = operation("RemoveField", before=INTEGER)
+    assert ids(removed, operation("AddField", field="length", after=TEXT)) == ["MK111"]
+    assert ids(removed, operation("AddField", field="length", after=INTEGER, model="Sock")) == ["MK111"]
+
+
+def depending(*dependencies: tuple[str, str], after: dict[str, Any] | None = None, **facts: Any) -> list[Finding]:
+    operations = [operation("AddField", after=after)] if after else []
+    return list(check_generated([migration(*operations, dependencies=dependencies)], **facts))
+
+
+KNOWN = {("shop", "0001_initial"), ("auth", "0001_initial"), ("shop", "0002_change")}
+
+
+def test_MK121_a_dependency_without_a_file() -> None:
+    (found,) = depending(("auth", "0009_gone"), known=KNOWN, applied=KNOWN)
+    assert (found.id, found.severity, found.evidence) == ("MK121", Severity.ERROR, "catalog")
+    assert found.message == "It depends on auth.0009_gone, which has no file."
+
+
+def test_MK121_not_for_the_first_of_an_app_or_a_setting() -> None:
+    assert depending(("auth", "__first__"), ("__setting__", "AUTH_USER_MODEL"), known=KNOWN, applied=KNOWN) == []
+
+
+def test_MK122_a_dependency_of_another_app_that_is_not_applied() -> None:
+    (found,) = depending(("auth", "0001_initial"), known=KNOWN)
+    assert (found.id, found.severity, found.evidence) == ("MK122", Severity.WARNING, "catalog")
+    assert found.message == ("It depends on auth.0001_initial, which this database has not applied: it will run first.")
+
+
+def test_MK122_not_for_the_same_app_or_one_generated_with_it() -> None:
+    assert depending(("shop", "0001_initial"), known=KNOWN) == []
+    assert depending(("auth", "0001_initial"), known=KNOWN, applied=KNOWN) == []
+    other = {**migration(), "app": "auth", "name": "0001_initial"}
+    assert check_generated([migration(dependencies=(("auth", "0001_initial"),)), other], known=KNOWN) == ()
+
+
+BRAND = column(None, "ForeignKey", to="brands.Brand")
+
+
+def test_MK123_a_relation_without_its_dependency() -> None:
+    (found,) = depending(after=BRAND)
+    assert (found.id, found.severity) == ("MK123", Severity.ERROR)
+    assert found.message == "It refers to brands.Brand and does not depend on any migration of 'brands'."
+
+
+def test_MK123_not_with_the_dependency_or_a_swappable_model() -> None:
+    brands = ("brands", "0001_initial")
+    assert depending(brands, after=BRAND, applied={brands}) == []
+    assert depending(("__setting__", "AUTH_USER_MODEL"), after=BRAND) == []
+    assert depending(after=column(None, "ForeignKey", to="shop.Brand")) == []
+    assert depending(after=column(None, "ForeignKey", to="self")) == []
+
+
+def test_nothing_to_check_finds_nothing() -> None:
+    assert check_generated([]) == ()
+    assert ids(operation("AddField", after=INTEGER), operation("RunPython", field=None)) == []
