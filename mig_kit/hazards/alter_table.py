@@ -25,7 +25,6 @@ _LIGHT: dict[str, tuple[str, LockMode]] = {
     "SET SCHEMA": ("set schema", _AE),
     "OWNER TO": ("owner", _AE),
     "REPLICA IDENTITY": ("replica identity", _AE),
-    "CLUSTER ON": ("cluster on", _SUE),
     "SET WITHOUT CLUSTER": ("set without cluster", _SUE),
     "ENABLE ROW LEVEL SECURITY": ("row level security", _AE),
     "DISABLE ROW LEVEL SECURITY": ("row level security", _AE),
@@ -95,6 +94,7 @@ def _action(draft: Draft, info: TableInfo, reader: Reader) -> bool:
         ("ALTER", _alter_column),
         ("RENAME", _rename),
         ("VALIDATE CONSTRAINT", _validate),
+        ("CLUSTER ON", _cluster_on),
         ("SET", _set),
         ("RESET", _parameters),
     ]
@@ -313,10 +313,7 @@ def _alter_constraint(draft: Draft, info: TableInfo, reader: Reader) -> bool:
     if name is None:
         return False
     draft.kinds.append("alter constraint")
-    draft.lock(info.label, _SRE)
-    for key in info.foreign_keys or ():
-        if key.name == name:
-            draft.lock(key.parent, _SRE)
+    draft.lock(info.label, _AE)
     if not reader.take_any("DEFERRABLE", "NOT DEFERRABLE", "INITIALLY DEFERRED", "INITIALLY IMMEDIATE"):
         return False
     reader.take_any("INITIALLY DEFERRED", "INITIALLY IMMEDIATE")
@@ -353,10 +350,21 @@ def _alter_column(draft: Draft, info: TableInfo, reader: Reader) -> bool:
 
 
 def _drop_identity(draft: Draft, info: TableInfo, column: str) -> None:
+    if info.dependents is None:
+        draft.unsure.append("the sequence of the column is dropped; its name is not known here")
     for other in info.dependents or ():
         if other.kind == "sequence" and column in other.columns:
             draft.lock(other.name, _AE)
             draft.drops.append(other.name)
+
+
+def _cluster_on(draft: Draft, info: TableInfo, reader: Reader) -> bool:
+    name = reader.identifier()
+    draft.kinds.append("cluster on")
+    draft.lock(info.label, _SUE)
+    if name is not None:
+        draft.lock(name, _SUE)
+    return name is not None
 
 
 def _validate(draft: Draft, info: TableInfo, reader: Reader) -> bool:

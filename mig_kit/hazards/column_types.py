@@ -36,8 +36,8 @@ _ALIASES = {
 _PLAIN_NAMES = """bigint bit boolean box bytea character cidr circle date integer inet interval json jsonb jsonpath line
     lseg macaddr macaddr8 money name numeric oid path point polygon real smallint text time timestamp timestamptz timetz
     tsquery tsvector uuid xml int4range int8range numrange tsrange tstzrange daterange int4multirange int8multirange
-    nummultirange tsmultirange tstzmultirange datemultirange citext hstore ltree lquery ltxtquery cube geometry geography
-    raster vector halfvec sparsevec"""
+    nummultirange tsmultirange tstzmultirange datemultirange citext hstore ltree lquery ltxtquery cube geometry
+    geography raster vector halfvec sparsevec"""
 _PLAIN = frozenset(_PLAIN_NAMES.split()) | {"bit varying", "character varying", "double precision"}
 
 _SERIAL = ("bigserial", "serial", "serial2", "serial4", "serial8", "smallserial")
@@ -87,8 +87,7 @@ def is_free_change(old: ColumnType, new: ColumnType, timezone: str | None) -> bo
     if old == new:
         return True
     if old.array or new.array:
-        # Of arrays only the length of varchar was looked at.
-        return old.array and new.array and old.base == new.base == "character varying" and _grows(old, new)
+        return False  # even varchar(10)[] to varchar(20)[] is a rewrite
     if new.base == "text":
         return old.base in ("character varying", "citext")
     if (old.base, new.base) in (("text", "citext"), ("cidr", "inet")):
@@ -110,8 +109,8 @@ def is_free_change(old: ColumnType, new: ColumnType, timezone: str | None) -> bo
 
 def keeps_indexes(old: ColumnType, new: ColumnType) -> bool:
     """Tell whether a plain index stays as it is after a free change: the same operators order the values."""
-    text = ("text", "character varying")
-    return old.base == new.base or (old.base in text and new.base in text)
+    alike = ({"text", "character varying"}, {"cidr", "inet"})
+    return old.base == new.base or {old.base, new.base} in alike
 
 
 def _grows(old: ColumnType, new: ColumnType) -> bool:

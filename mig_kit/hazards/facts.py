@@ -122,9 +122,10 @@ class Draft:
             self.locks.append(RelationLock(each, mode))
 
     def work(self, kind: WorkKind, relation: str, reason: str = "") -> None:
-        """Add work, and the same on what is below a partitioned table."""
+        """Add work, and the same on what is below a partitioned table, which has no rows of its own."""
         info = self.catalog.table(relation)
-        for each in (relation, *(info.partitions if info else ())):
+        own = () if info is not None and info.kind == "p" else (relation,)
+        for each in (*own, *(info.partitions if info else ())):
             self.works.append(Work(kind, each))
         self.because(reason)
 

@@ -219,8 +219,7 @@ def _comment(draft: Draft, reader: Reader) -> None:
             draft.unknown("what is commented on was not recognised")
         return
     if what in ("CONSTRAINT", "TRIGGER"):
-        reader.identifier()
-        reader.take("ON")
+        return  # ACCESS SHARE on the table
     name = _column_owner(reader) if what == "COLUMN" else reader.relation()
     if name is None or not reader.take("IS"):
         draft.unknown("what is commented on was not recognised")
@@ -311,12 +310,18 @@ def _change_rows(kind: str) -> Callable[[Draft, Reader], None]:
         draft.relation = info.label
         draft.lock(info.label, LockMode.ROW_EXCLUSIVE)
         draft.unsure.append("what its triggers and foreign keys touch besides")
+        keys = {word.key for word in reader.rest}
         if kind == "insert":
             # Rows written out grow with the statement, not with a table.
-            if "SELECT" in [word.key for word in reader.rest] or "TABLE" in [word.key for word in reader.rest]:
+            # Django's bulk_create writes its rows as arrays.
+            arrays = [word.key for word in reader.words if word.key == "SELECT" or word.key == "UNNEST"]
+            if {"SELECT", "TABLE", "WITH"} & keys and arrays != ["SELECT", "UNNEST"]:
                 draft.work(WorkKind.CHANGE_ROWS, info.label, "a row for each that the query gives")
+                draft.unknown("how much its query reads is not known")
             return
-        where = "WHERE" in [word.key for word in reader.rest]
+        if {"SELECT", "FROM", "USING"} & keys:
+            draft.unknown("how much it reads of other tables is not known")
+        where = "WHERE" in keys
         draft.work(
             WorkKind.SCAN, info.label, "the rows are looked for; an index may help" if where else "every row is read"
         )
@@ -348,9 +353,8 @@ def _refresh(draft: Draft, reader: Reader) -> None:
     draft.relation = info.label
     draft.lock(info.label, LockMode.EXCLUSIVE if concurrently else _AE)
     draft.lock_indexes(info)
-    draft.work(WorkKind.SCAN, info.label, "its query runs, for how long is not known here")
     draft.work(WorkKind.REWRITE, info.label)
-    draft.work(WorkKind.INDEX_BUILD, info.label)
+    draft.unknown("how much its query reads is not known")
 
 
 def _analyze(draft: Draft, reader: Reader) -> None:
@@ -433,6 +437,12 @@ def _drop_view(draft: Draft, reader: Reader) -> None:
         draft.unsure.append("the views that use it are dropped too")
 
 
+def _drop_without_tables(draft: Draft, reader: Reader) -> None:
+    draft.kinds.append("drop")
+    if "CASCADE" in [word.key for word in reader.rest]:
+        draft.unknown("what CASCADE drops with it is not known")
+
+
 def _without_tables(kind: str) -> Callable[[Draft, Reader], None]:
     def read(draft: Draft, reader: Reader) -> None:
         draft.kinds.append(kind)
@@ -478,15 +488,24 @@ _STARTS: dict[str, Callable[[Draft, Reader], None]] = {
     "CREATE TRIGGER": _on_table("create trigger", LockMode.SHARE_ROW_EXCLUSIVE),
     "CREATE TYPE": _without_tables("create type"),
     "CREATE UNIQUE INDEX": _create_index,
+    "CREATE TEMP TABLE": _create_table,
+    "CREATE TEMPORARY TABLE": _create_table,
     "CREATE UNLOGGED TABLE": _create_table,
     "CREATE VIEW": _view,
     "DELETE FROM": _change_rows("delete"),
+    "DROP COLLATION": _drop_without_tables,
+    "DROP DOMAIN": _drop_without_tables,
+    "DROP EXTENSION": _drop_without_tables,
+    "DROP FUNCTION": _drop_without_tables,
     "DROP INDEX": _drop_index,
     "DROP POLICY": _on_table("drop policy", _AE),
+    "DROP PROCEDURE": _drop_without_tables,
     "DROP RULE": _on_table("drop rule", _AE),
     "DROP SEQUENCE": _sequence("drop sequence", _AE),
     "DROP TABLE": _drop_table,
+    "DROP SCHEMA": _drop_without_tables,
     "DROP TRIGGER": _on_table("drop trigger", _AE),
+    "DROP TYPE": _drop_without_tables,
     "DROP VIEW": _drop_view,
     "INSERT INTO": _change_rows("insert"),
     "LOCK": _lock_table,

@@ -45,8 +45,9 @@ _SNAPSHOT = """
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         GROUP BY relation
     ), seen AS (
-        SELECT coalesce(c.oid, held.relation)::bigint AS oid, n.nspname, c.relname, 
-               pg_table_is_visible(c.oid) AS visible, c.relkind, i.indrelid::bigint AS indrelid, pg_relation_filenode(c.oid)::bigint AS filenode,
+        SELECT coalesce(c.oid, held.relation)::bigint AS oid, n.nspname, c.relname,
+               pg_table_is_visible(c.oid) AS visible, c.relkind, i.indrelid::bigint AS indrelid,
+               pg_relation_filenode(c.oid)::bigint AS filenode,
                pg_relation_size(c.oid) AS main_size,
                CASE WHEN c.relkind IN ('r', 'm') THEN pg_table_size(c.oid) ELSE pg_relation_size(c.oid) END AS size,
                pg_stat_get_numscans(c.oid) + coalesce(pg_stat_get_xact_numscans(c.oid), 0) AS scans,
@@ -198,7 +199,7 @@ class RowsChanged:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """State what happened between two snapshots; relations go by their label, dropped ones by their former.
+    """State what happened between two snapshots; relations go by the label they had before, new ones by their own.
 
     ``locks``: modes that are new, ACCESS SHARE left out. ``rewritten``: tables and materialised views with a new
     file; ``rebuilt``: (index, table) of existing indexes with one; ``built``: (index, table) of new indexes.
@@ -216,6 +217,7 @@ class Observation:
     rows: tuple[RowsChanged, ...]
     created: tuple[str, ...]
     dropped: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
     wal_bytes: int
     growth_bytes: int
     peak_bytes: int
@@ -242,21 +244,22 @@ def compare(before: Snapshot, after: Snapshot) -> Observation:
     created = [state for state in created if state not in renewed]
     dropped = [state for state in dropped if not state.is_index or (state.schema, state.name) in same]
     refiled = [(was, now) for was, now in pairs if was.filenode != now.filenode and now.filenode]
-    emptied = [now for was, now in refiled if was.main_size and not now.main_size and not now.is_index]
+    emptied = [was for was, now in refiled if was.main_size and not now.main_size and not now.is_index]
     # A sequence gets a new file at every ALTER SEQUENCE: one page.
-    remade = [now for _was, now in refiled if now not in emptied and not _under(now, emptied) and now.kind != "S"]
+    remade = [was for was, _now in refiled if was not in emptied and not _under(was, emptied) and was.kind != "S"]
     freed = sum(state.size for state in dropped)
     added = sum(state.size for state in created)
     return Observation(
         locks=_new_locks(old, after, dropped),
         rewritten=_labels(state for state in remade if not state.is_index),
-        rebuilt=_with_tables((state for state in remade if state.is_index), new, old),
-        built=_with_tables((state for state in created if state.kind == "i"), new, old),
+        rebuilt=_with_tables((state for state in remade if state.is_index), old, new),
+        built=_with_tables((state for state in created if state.kind == "i"), old, new),
         emptied=_labels(emptied),
         scans=_scans(pairs),
         rows=_rows(pairs, created),
         created=_labels(created),
         dropped=_labels(dropped),
+        renamed=tuple(sorted((was.label, now.label) for was, now in pairs if was.label != now.label)),
         wal_bytes=after.wal - before.wal,
         growth_bytes=added - freed + sum(now.size - was.size for was, now in pairs),
         peak_bytes=added
@@ -325,7 +328,7 @@ def _with_tables(indexes: Iterable[RelationState], *places: Mapping[int, Relatio
 
 def _new_locks(old: Mapping[int, RelationState], after: Snapshot, dropped: list[RelationState]) -> tuple[HeldLock, ...]:
     found = [
-        HeldLock(state.label, mode)
+        HeldLock(old.get(state.oid, state).label, mode)
         for state in after.relations.values()
         for mode in state.modes - (old[state.oid].modes if state.oid in old else frozenset())
         if mode != _ACCESS_SHARE
@@ -341,7 +344,7 @@ def _scans(pairs: list[tuple[RelationState, RelationState]]) -> tuple[Scan, ...]
         if now.is_index or now.scans <= was.scans:
             continue
         whole = (now.pages_read - was.pages_read) * _PAGE >= was.main_size > 0
-        found.append(Scan(now.label, now.scans - was.scans, now.rows_read - was.rows_read, whole))
+        found.append(Scan(was.label, now.scans - was.scans, now.rows_read - was.rows_read, whole))
     return tuple(sorted(found, key=lambda scan: scan.relation))
 
 

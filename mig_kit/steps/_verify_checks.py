@@ -113,7 +113,8 @@ def models_work(models: Sequence[ModelCount]) -> Check:
     if bad:
         text = "; ".join(f"{each.app}.{each.model}: {each.error}" for each in bad[:3])
         return Check(MODELS, "failed", text, f"rb.status({bad[0].app!r}) shows which of its migrations are applied")
-    return Check(MODELS, "ok", f"{_number(len(models), 'model')}, {sum(each.count or 0 for each in models):,} rows")
+    rows = _number(sum(each.count or 0 for each in models), "row")
+    return Check(MODELS, "ok", f"{_number(len(models), 'model')}, {rows}")
 
 
 def no_row_lost(rows: Sequence[RowCount], backup: str) -> Check:
@@ -180,4 +181,4 @@ def _some(names: Sequence[str], most: int = 5) -> str:
 
 
 def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return f"{count} {what}" if count == 1 else f"{count:,} {what}s"

@@ -154,8 +154,8 @@ def apply(
 
     ``expected``: the plan that was shown; when it is another one by now, ``GateClosed`` and nothing runs. A plan
     that would go backwards is refused. A migration that writes to another database of the project is refused unless
-    ``other_databases``. ``on_event`` gets the worker's events as they come (begin, statement, done); what it raises stops the migration,
-    as Ctrl-C does.
+    ``other_databases``. ``on_event`` gets the worker's events as they come (begin, statement, done); what it raises
+    stops the migration, as Ctrl-C does.
 
     Raises ``ApplyFailed``, which says what was applied, what failed and what was not begun, by asking the database;
     ``GateClosed`` and ``UsageError`` when nothing was run. Ctrl-C cancels the running statement on the server, rolls
@@ -197,7 +197,7 @@ def _cancel(target: Target, pid: int | None) -> None:
     """Cancel what the worker's backend still runs: psycopg2 does not see a signal before the statement ends."""
     if pid is None or target.info is None:
         return
-    with contextlib.suppress(errors.DatabaseError), target.connect("apply") as connection:
+    with contextlib.suppress(errors.DatabaseError), contextlib.closing(target.connect("apply")) as connection:
         connection.execute("SELECT pg_cancel_backend(%s)", [pid])
 
 

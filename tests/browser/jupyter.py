@@ -77,15 +77,28 @@ class Notebook:
 
     def run_all(self) -> None:
         """Run every cell and wait until the last one has run, or one has failed."""
-        self.menu("Run", "Run All Cells")
-        self.wait_until_done()
+        self._run("Run All Cells")
 
     def run_from(self, cell: str) -> None:
         """Run a cell and all below it."""
         self.cell(cell).locator(".jp-InputArea-editor").click()
         self.page.keyboard.press("Escape")
-        self.menu("Run", "Run Selected Cell and All Below")
-        self.wait_until_done()
+        self._run("Run Selected Cell and All Below")
+
+    def _run(self, entry: str) -> None:
+        before = self._prompts()
+        for _attempt in range(3):
+            self.menu("Run", entry)
+            # A kernel that says it is idle may still be making its connection: what is sent then is lost.
+            for _ in range(50):
+                if self._prompts() != before:
+                    self.wait_until_done()
+                    return
+                self.page.wait_for_timeout(100)
+        raise AssertionError("No cell was run.")
+
+    def _prompts(self) -> list[str]:
+        return self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_inner_texts()
 
     def wait_until_done(self, timeout_s: float = 120) -> None:
         """Wait until no cell runs or waits any more."""

@@ -63,7 +63,7 @@ def test_runs_a_notebook_in_this_interpreter_and_keeps_its_record(copy: Path, tm
     assert secret not in (folder / "notebook.ipynb").read_text() + (folder / "report.html").read_text()
     assert "widgets" not in executed.metadata
     assert executed.metadata.kernelspec.name == "python3"
-    assert [each.kind for each in RunFolder.open(folder).journal.entries()][0] == "session opened"
+    assert next(each.kind for each in RunFolder.open(folder).journal.entries()) == "session opened"
     assert {path.name: path.stat().st_mode & 0o077 for path in folder.iterdir()} == {
         "journal.jsonl": 0,
         "notebook.ipynb": 0,

@@ -84,10 +84,10 @@ def test_a_failure_says_what_was_applied_what_failed_and_what_was_not_begun(proj
     three(project, BROKEN)
     with pytest.raises(errors.ApplyFailed) as caught:
         apply(target)
-    assert caught.value.message == (
-        "blog.0006_second failed: DataError: division by zero\nApplied: blog.0005_first. Not begun: blog.0007_third."
-    ).replace("DataError: division by zero", caught.value.message.partition(": ")[2].partition("\n")[0])
-    assert "division by zero" in caught.value.message
+    first, second = caught.value.message.splitlines()
+    assert first.startswith("blog.0006_second failed: ")
+    assert "division by zero" in first
+    assert second == "Applied: blog.0005_first. Not begun: blog.0007_third."
     assert caught.value.applied == ("blog.0005_first",)
     assert caught.value.failed == "blog.0006_second"
     assert caught.value.not_applied == ("blog.0007_third",)

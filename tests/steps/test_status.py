@@ -52,7 +52,8 @@ def test_an_app_that_does_not_exist_is_named_also_while_others_conflict(opened: 
 
 def test_a_row_without_a_file_is_shown_with_its_reason(opened: Opened) -> None:
     opened.project.run(
-        "INSERT INTO django_migrations (app, name, applied) VALUES ('blog', '0009_gone', now()), ('old app', '1', now())"
+        "INSERT INTO django_migrations (app, name, applied) "
+        "VALUES ('blog', '0009_gone', now()), ('old app', '1', now())"
     )
     try:
         frame = status(opened.target).set_index(["app", "migration"])
