@@ -47,6 +47,7 @@ lock: $(READY)
 	  pyproject.toml --output-file requirements.lock
 
 clean:
+	@if [ -x $(BIN)/mig-kit ] && [ -d portfolio-demo ]; then $(BIN)/mig-kit demo portfolio-demo --stop || true; fi
 	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist portfolio-demo
 	find mig_kit tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

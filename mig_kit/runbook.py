@@ -273,13 +273,14 @@ class Runbook:
         self.answers.update(_mapping(answers, "answers"))
         with self._step("generate") as outcome:
             result = generate_step.generate(self.target, answers=self.answers, apps=apps, name=name)
+            outcome["answers"] = dict(self.answers)
             if result:
                 self._session.generated.append(result)
+                self.answers = {}  # they are in the files now; a later review would wonder at them
                 self._session.verification = None
             outcome["summary"] = (
                 f"{len(result.files)} files, {len(result.findings)} findings" if result else "nothing to generate"
             )
-            outcome["answers"] = dict(self.answers)
             outcome["files"] = {str(each.path): each.sha256 for each in result.files}
             outcome["findings"] = [f"{each.id} {each.message}" for each in result.findings]
             return result
@@ -330,7 +331,8 @@ class Runbook:
         with self._step("preview", app=app, name=name, backwards=backwards) as outcome:
             result = preview_step.preview(self.target, app, name, backwards=backwards)
             if name is None and not backwards:
-                self._session.previewed[app, None] = apply_step.plan(self.target, app)
+                shown = [apply_step.PlannedMigration(each.app, each.name) for each in result.migrations]
+                self._session.previewed[app, None] = tuple(shown)
             count = sum(len(each.statements) for each in result.migrations)
             outcome["summary"] = f"{len(result.migrations)} migrations, {count} statements"
             outcome["sql"] = result.text
@@ -346,7 +348,8 @@ class Runbook:
     ) -> apply_step.Applied:
         """Step 5: apply all pending migrations, an app's, or those up to one.
 
-        In the stage production the name of the database has to be given as ``confirm``. When the plan is another one
+        In the stage production the name of the database (without PostgreSQL: its alias) has to be given as
+        ``confirm``. When the plan is another one
         than the preview of the same scope showed, it is refused. Raises ``GateClosed`` and ``ApplyFailed``.
         """
         journal = self.run.journal if self.run is not None else None
@@ -391,18 +394,20 @@ class Runbook:
     def _ran(self, attempt: apply_step.Applied | errors.ApplyFailed) -> None:
         """Keep how an apply came out; the database is another one now, so what was shown of it before is void."""
         self._session.attempts.append(attempt)
-        self._session.previewed.clear()
-        self._session.verification = None
+        if attempt:  # with nothing pending, everything is as it was
+            self._session.previewed.clear()
+            self._session.verification = None
 
     def _confirmed(self, confirm: str | None) -> None:
         info = self.target.info
-        if self.target.stage != "production" or info is None or confirm == info.dbname:
+        name, where = (info.dbname, info.safe) if info else (self.target.database, self.target.vendor)
+        if self.target.stage != "production" or confirm == name:
             return
         said = "no name was given" if confirm is None else f"{confirm!r} was given"
         raise errors.GateClosed(
             f"This is production: the name of the database has to be typed, and {said}.",
             gate="name typed",
-            hint=f"rb.apply(confirm={info.dbname!r}), when {info.safe} is the one you mean",
+            hint=f"rb.apply(confirm={name!r}), when {where} is the one you mean",
         )
 
     def verify(
@@ -529,10 +534,19 @@ def _user() -> str:
 
 
 def _commit(root: Path) -> str:
-    """Return the commit of the project's checkout, marked when files differ from it; empty without one."""
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    """Return the commit of the project's checkout, marked when files differ from it; empty without one.
+
+    A project in a folder that the checkout around it ignores is no part of that checkout.
+    """
+    git = ["git", "-C", str(root)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        if (
+            subprocess.run([*git, "check-ignore", "-q", "."], capture_output=True, timeout=10, check=False).returncode
+            == 0
+        ):
+            return ""
+        describe = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
+        done = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -12,6 +12,7 @@ from mig_kit import errors
 from mig_kit.cli.exits import Exit, Stopped
 from mig_kit.cli.notebooks import execute, executed_facts, executed_lines
 from mig_kit.cli.options import Session, demo_options
+from mig_kit.cli.words import program
 
 if TYPE_CHECKING:
     from mig_kit.demo import Demo
@@ -85,7 +86,7 @@ def demo(session: Session, directory: Path, fresh: bool, running: bool, stop: bo
             show_line(line)
         show_line(f"Backup             {shown(backup) if backup else 'none was made'}\n")
         show_line("Open the report in a browser. The same by hand, in JupyterLab:")
-        show_line(f"  mig-kit demo {directory} --fresh && mig-kit lab --project {directory}")
+        show_line(f"  {program()} demo {directory} --fresh && {program()} lab --project {directory}")
     return Exit.FOUND if executed.failed_checks else Exit.FINE
 
 
@@ -105,10 +106,10 @@ def _show(made: Demo, directory: Path) -> None:
 
     what = "A demo was made" if made.created else "The demo was there already and runs"
     show_line(f"{what} in {shown(made.root)}: {sum(made.rows.values()):,} rows on {made.database.safe}.\n")
-    show_line(f"By hand         mig-kit lab --project {directory}")
-    show_line(f"Headless        mig-kit demo {directory} --run")
-    show_line(f"Step by step    mig-kit review --project {directory}")
-    show_line(f"Stop its server mig-kit demo {directory} --stop")
+    show_line(f"By hand         {program()} lab --project {directory}")
+    show_line(f"Headless        {program()} demo {directory} --run")
+    show_line(f"Step by step    {program()} review --project {directory}")
+    show_line(f"Stop its server {program()} demo {directory} --stop")
 
 
 def _newest_backup(made: Demo) -> Path | None:
@@ -117,9 +118,14 @@ def _newest_backup(made: Demo) -> Path | None:
 
 
 def _run(session: Session, made: Demo) -> Executed:
-    from mig_kit.lab.template import SESSION, find_notebook
-    from mig_kit.record import RunFolder
+    from dotenv import dotenv_values
 
+    from mig_kit.lab.template import SESSION, find_notebook
+    from mig_kit.record import RunFolder, register_secret
+
+    for name, value in dotenv_values(made.env_file, interpolate=False).items():
+        if value and ("PASSWORD" in name or "SECRET" in name):
+            register_secret(value)  # masked in what the kernel leaves
     notebook = find_notebook(SESSION)
     folder = RunFolder.create(made.root, notebook.stem)
     return execute(session, notebook, folder, {"project": str(made.root), "answers": _ANSWERS}, made.root)

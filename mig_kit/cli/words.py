@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sys
+from pathlib import Path
 
-__all__ = ["count", "for_terminal"]
+__all__ = ["count", "for_terminal", "program"]
 
 # The library speaks to notebooks; these are the same steps in a shell.
 _CALL = re.compile(r"rb\.(apply|backup|generate|preview|query|review|status|verify)\(((?:'[^']*'(?:, )?)*)\)")
@@ -44,3 +47,15 @@ def _command(call: re.Match[str]) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: 1 file, 2 files."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def program() -> str:
+    """Return how this command is called from here: by its name where the PATH finds it, else by its path."""
+    own = Path(sys.argv[0]).absolute()
+    found = shutil.which("mig-kit")
+    if own.name != "mig-kit" or (found and Path(found).absolute() == own):
+        return "mig-kit"
+    try:
+        return shlex.quote(str(own.relative_to(Path.cwd())))
+    except (ValueError, OSError):
+        return shlex.quote(str(own))

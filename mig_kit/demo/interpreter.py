@@ -30,7 +30,7 @@ def check_interpreter(python: Path) -> None:
     """Raise InterpreterError unless it has Django 4.2 or later and psycopg or psycopg2; it writes nothing."""
     hint = f"name another with --python, or install them: {python} -m pip install django 'psycopg[binary]'"
     try:
-        result = _run([str(python), "-B", "-c", _ASK_PYTHON])
+        result = _run([str(python), "-B", "-c", _ASK_PYTHON], cwd=python.parent)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise InterpreterError(f"{python} does not run: {exc}.", hint="name another with python=… (--python)") from exc
     if result.returncode != 0:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import rows
 
+from mig_kit.hazards import _catalog_sql as _sql
 from mig_kit.postgres import Connection
 
 __all__ = ["Catalog", "Check", "Column", "Dependent", "ForeignKey", "Index", "NotNull", "TableInfo", "load_catalog"]
@@ -151,132 +153,6 @@ class Catalog:
         return None
 
 
-# The tables named, those of the indexes named, what has a foreign key to or from them, and what is below all those.
-_RELATIONS = """
-    WITH RECURSIVE wanted AS (
-        SELECT c.oid, c.relkind, i.indrelid
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
-        WHERE n.nspname || '.' || c.relname = ANY (%(names)s)
-           OR c.relname = ANY (%(names)s) AND pg_table_is_visible(c.oid)
-    ), named AS (
-        SELECT coalesce(indrelid, oid) AS oid FROM wanted WHERE relkind <> 'S'
-        UNION
-        SELECT d.refobjid FROM wanted w JOIN pg_depend d ON d.objid = w.oid AND d.classid = 'pg_class'::regclass
-        WHERE w.relkind = 'S' AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-    ), near AS (
-        SELECT oid FROM named
-        UNION SELECT f.confrelid FROM pg_constraint f JOIN named ON named.oid = f.conrelid WHERE f.contype = 'f'
-        UNION SELECT f.conrelid FROM pg_constraint f JOIN named ON named.oid = f.confrelid WHERE f.contype = 'f'
-    ), below AS (
-        SELECT oid, oid AS top FROM near
-        UNION SELECT h.inhrelid, below.top FROM pg_inherits h JOIN below ON below.oid = h.inhparent
-    ), sizes AS (
-        SELECT top, sum(pg_total_relation_size(oid))::bigint AS size_bytes, array_agg(oid) AS oids
-        FROM below GROUP BY top
-    )
-    SELECT c.oid::bigint, n.nspname AS schema, c.relname AS name,
-           CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END AS label,
-           c.relkind AS kind, coalesce(s.size_bytes, 0) AS size_bytes, array_remove(s.oids, c.oid)::bigint[] AS below,
-           CASE WHEN c.relkind = 'p' THEN (SELECT sum(greatest(p.reltuples, 0))::bigint FROM pg_class p
-                                           WHERE p.oid = ANY (s.oids) AND p.reltuples >= 0)
-                WHEN c.reltuples < 0 OR (c.reltuples = 0 AND c.relpages = 0) THEN NULL
-                ELSE c.reltuples::bigint END AS row_estimate
-    FROM (SELECT DISTINCT oid FROM below) b
-    JOIN pg_class c ON c.oid = b.oid JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN sizes s ON s.top = c.oid
-    WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f')
-    ORDER BY c.oid
-"""
-
-_COLUMNS = """
-    SELECT a.attrelid::bigint AS table, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-           a.attnotnull AS not_null, pg_get_expr(d.adbin, d.adrelid) AS default,
-           CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' ELSE '' END AS generated,
-           a.attidentity <> '' AS identity, CASE WHEN a.attcollation <> t.typcollation THEN l.collname END AS collation
-    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    LEFT JOIN pg_collation l ON l.oid = a.attcollation
-    WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY a.attrelid, a.attnum
-"""
-
-# pg_depend knows the columns inside expressions and predicates, which indkey does not.
-_INDEXES = """
-    SELECT i.indrelid::bigint AS table, c.relname AS name, i.indisunique AS unique, i.indisprimary AS primary,
-           i.indexprs IS NOT NULL AS expression, i.indpred IS NOT NULL AS partial,
-           i.indisvalid AND i.indisready AS valid, k.conname AS constraint,
-           pg_relation_size(c.oid) AS size_bytes, pg_get_indexdef(c.oid) AS definition,
-           ARRAY(SELECT attname::text FROM pg_attribute
-                 WHERE attrelid = i.indrelid AND attnum > 0 AND NOT attisdropped AND (attnum = ANY (i.indkey)
-                       OR attnum IN (SELECT refobjsubid FROM pg_depend
-                                     WHERE classid = 'pg_class'::regclass AND objid = c.oid
-                                       AND refclassid = 'pg_class'::regclass AND refobjid = i.indrelid)
-                       OR attnum IN (SELECT unnest(conkey) FROM pg_constraint WHERE oid = k.oid))
-                 ORDER BY attnum) AS columns,
-           ARRAY(SELECT a.attname::text
-                 FROM unnest(i.indkey::int[]) WITH ORDINALITY x (n, at) JOIN pg_attribute a
-                   ON a.attrelid = i.indrelid AND a.attnum = x.n
-                 WHERE x.at <= i.indnkeyatts ORDER BY x.at) AS keys
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-    LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
-    WHERE i.indrelid = ANY (%(oids)s::oid[])
-    ORDER BY c.relname
-"""
-
-_CONSTRAINTS = """
-    SELECT k.conrelid::bigint AS table, k.confrelid::bigint AS parent, k.conname AS name, k.contype AS kind,
-           CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE cn.nspname || '.' || c.relname END AS table_label,
-           CASE WHEN pg_table_is_visible(p.oid) THEN p.relname ELSE pn.nspname || '.' || p.relname END AS parent_label,
-           k.convalidated AS valid, pg_get_constraintdef(k.oid) AS definition,
-           ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY x (n, at) JOIN pg_attribute a
-                   ON a.attrelid = k.conrelid AND a.attnum = x.n ORDER BY x.at) AS columns,
-           ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY x (n, at) JOIN pg_attribute a
-                   ON a.attrelid = k.confrelid AND a.attnum = x.n ORDER BY x.at) AS parent_columns
-    FROM pg_constraint k
-    JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
-    LEFT JOIN pg_class p ON p.oid = k.confrelid LEFT JOIN pg_namespace pn ON pn.oid = p.relnamespace
-    WHERE k.contype IN ('c', 'n', 'f')
-      AND (k.conrelid = ANY (%(oids)s::oid[]) OR k.confrelid = ANY (%(oids)s::oid[]))
-    ORDER BY k.conname
-"""
-
-# A view's rule, a generated column's expression, a trigger and a policy depend on columns; a sequence belongs to one.
-_DEPENDENTS = """
-    SELECT d.refobjid::bigint AS table, CASE d.classid WHEN 'pg_rewrite'::regclass THEN 'view'
-               WHEN 'pg_attrdef'::regclass THEN 'generated column' WHEN 'pg_trigger'::regclass THEN 'trigger'
-               WHEN 'pg_policy'::regclass THEN 'policy' ELSE 'sequence' END AS kind,
-           coalesce(CASE WHEN pg_table_is_visible(v.oid) THEN v.relname ELSE vn.nspname || '.' || v.relname END,
-                    g.attname, t.tgname, p.polname) AS name,
-           array_agg(DISTINCT a.attname::text) AS columns
-    FROM pg_depend d
-    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-    LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid AND r.ev_class <> d.refobjid
-    LEFT JOIN pg_class s ON d.classid = 'pg_class'::regclass AND s.oid = d.objid AND s.relkind = 'S'
-    LEFT JOIN pg_class v ON v.oid = coalesce(r.ev_class, s.oid)
-    LEFT JOIN pg_namespace vn ON vn.oid = v.relnamespace
-    LEFT JOIN pg_attrdef e ON d.classid = 'pg_attrdef'::regclass AND e.oid = d.objid
-    LEFT JOIN pg_attribute g ON g.attrelid = e.adrelid AND g.attnum = e.adnum AND g.attgenerated <> ''
-              AND g.attnum <> d.refobjsubid
-    LEFT JOIN pg_trigger t ON d.classid = 'pg_trigger'::regclass AND t.oid = d.objid AND NOT t.tgisinternal
-    LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid
-    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(oids)s::oid[]) AND d.refobjsubid > 0
-      AND coalesce(v.oid, g.attrelid, t.oid, p.oid) IS NOT NULL
-    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-"""
-
-_TYPES = """
-    SELECT t.typname AS name, t.typtype = 'd' AS domain, bool_or(
-               t.typnotnull OR EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = t.oid)) AS constrained
-    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE t.typtype IN ('b', 'd', 'e', 'r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-      AND t.typelem = 0
-    GROUP BY 1, 2
-"""
-
-# Of several functions of one name, one that is volatile counts.
-_FUNCTIONS = "SELECT proname AS name, bool_or(provolatile = 'v') AS volatile FROM pg_proc GROUP BY 1"
-
-_SESSION = "SELECT current_setting('timezone') AS timezone"
-
 _IS_NOT_NULL = re.compile(r'CHECK \(\((?:"((?:[^"]|"")+)"|([a-z_][a-z0-9_$]*)) IS NOT NULL\)\)(?: NOT VALID)?')
 
 
@@ -288,15 +164,30 @@ def load_catalog(conn: Connection, names: Iterable[str]) -> Catalog:
     behind an ACCESS EXCLUSIVE lock on one of the tables, whose size needs it: set lock_timeout where that must not be.
     """
     cursor = conn.cursor(row_factory=rows.dict_row)
-    relations = cursor.execute(_RELATIONS, {"names": sorted(set(names))}).fetchall()
+    relations = cursor.execute(_sql.RELATIONS, {"names": sorted(set(names))}).fetchall()
     oids = {"oids": [each["oid"] for each in relations]}
     cursors = []
     with conn.pipeline():
-        for query in (_COLUMNS, _INDEXES, _CONSTRAINTS, _DEPENDENTS, _TYPES, _FUNCTIONS, _SESSION):
+        for query in (
+            _sql.COLUMNS,
+            _sql.INDEXES,
+            _sql.CONSTRAINTS,
+            _sql.DEPENDENTS,
+            _sql.TYPES,
+            _sql.FUNCTIONS,
+            _sql.SESSION,
+        ):
             cursors.append(conn.cursor(row_factory=rows.dict_row))
             cursors[-1].execute(query, oids if "%(oids)s" in query else None)
         columns, indexes, constraints, dependents, types, functions, session = (each.fetchall() for each in cursors)
     labels = {each["oid"]: each["label"] for each in relations}
+    of = {
+        "columns": _grouped(columns),
+        "indexes": _grouped(indexes),
+        "constraints": _grouped(constraints),
+        "incoming": _grouped(constraints, "parent"),
+        "dependents": _grouped(dependents),
+    }
     tables = {
         each["label"]: TableInfo(
             label=each["label"],
@@ -305,17 +196,17 @@ def load_catalog(conn: Connection, names: Iterable[str]) -> Catalog:
             kind=each["kind"],
             size_bytes=each["size_bytes"],
             row_estimate=each["row_estimate"],
-            columns={row["name"]: Column(**row) for row in _of(each, columns)},
-            indexes=tuple(Index(**_tuples(row)) for row in _of(each, indexes)),
-            checks=tuple(_check(row) for row in _of(each, constraints) if row["kind"] == "c"),
+            columns={row["name"]: Column(**_own(row)) for row in of["columns"][each["oid"]]},
+            indexes=tuple(Index(**_own(row)) for row in of["indexes"][each["oid"]]),
+            checks=tuple(_check(row) for row in of["constraints"][each["oid"]] if row["kind"] == "c"),
             not_nulls=tuple(
                 NotNull(row["name"], row["columns"][0], row["valid"])
-                for row in _of(each, constraints)
+                for row in of["constraints"][each["oid"]]
                 if row["kind"] == "n"
             ),
-            foreign_keys=_foreign_keys(_of(each, constraints)),
-            referenced_by=_foreign_keys(row for row in constraints if row["parent"] == each["oid"]),
-            dependents=tuple(Dependent(**_tuples(row)) for row in _of(each, dependents)),
+            foreign_keys=_foreign_keys(of["constraints"][each["oid"]]),
+            referenced_by=_foreign_keys(of["incoming"][each["oid"]]),
+            dependents=tuple(Dependent(**_own(row)) for row in of["dependents"][each["oid"]]),
             partitions=tuple(sorted(labels[oid] for oid in each["below"] or () if oid in labels)),
         )
         for each in relations
@@ -330,14 +221,17 @@ def load_catalog(conn: Connection, names: Iterable[str]) -> Catalog:
     )
 
 
-def _of(table: Mapping[str, Any], given: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a table's own rows, without the column that says so."""
-    own = (row for row in given if row["table"] == table["oid"])
-    return [{key: value for key, value in row.items() if key != "table"} for row in own]
+def _grouped(given: Iterable[dict[str, Any]], key: str = "table") -> defaultdict[int, list[dict[str, Any]]]:
+    """Sort rows by the table they are about."""
+    groups: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in given:
+        groups[row[key]].append(row)
+    return groups
 
 
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+def _own(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row says of its table's part, lists as tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key != "table"}
 
 
 def _check(row: Mapping[str, Any]) -> Check:

@@ -17,11 +17,11 @@ _CLAUSE_WORDS = """CHECK COLLATE COMPRESSION CONSTRAINT DEFAULT DEFERRABLE GENER
 _CLAUSES = frozenset(_CLAUSE_WORDS.split())
 
 # Functions that give one value for the whole statement: such a default is worked out once and kept in the catalog.
-_NOT_VOLATILE_NAMES = """abs array array_agg coalesce concat current_date current_setting date date_part date_trunc
-    extract format greatest json_build_array json_build_object jsonb_build_array jsonb_build_object least length
-    localtimestamp lower make_date make_interval make_timestamp make_timestamptz md5 now nullif point replace round row
-    statement_timestamp timezone to_char to_date to_json to_jsonb to_timestamp to_tsvector transaction_timestamp trim
-    upper"""
+_NOT_VOLATILE_NAMES = """abs array array_agg coalesce concat current_date current_setting current_time
+    current_timestamp date date_part date_trunc extract format greatest json_build_array json_build_object
+    jsonb_build_array jsonb_build_object least length localtime localtimestamp lower make_date make_interval
+    make_timestamp make_timestamptz md5 now nullif point replace round row statement_timestamp timezone to_char to_date
+    to_json to_jsonb to_timestamp to_tsvector transaction_timestamp trim upper"""
 _NOT_VOLATILE = frozenset(_NOT_VOLATILE_NAMES.split())
 _NO_FUNCTIONS = ("CAST", "AND", "OR", "NOT", "IN", "ANY", "CASE", "WHEN", "THEN", "ELSE")
 

@@ -255,14 +255,13 @@ def _told(error: BaseException, run: RunFolder, where: str) -> errors.MigKitErro
             redact(f"The notebook stopped{at}: {type(error).__name__}: {error}"), executed=kept, hint="run it again"
         )
     message, _, hint = value.partition("\nNext: ")
-    cell = f"In [{count}]" if (count := getattr(error, "exec_count", None)) else "a cell"
+    cell = f"In [{count}], `{where}`" if (count := getattr(error, "exec_count", None)) else f"the cell `{where}`"
     if name == "KernelDied":
+        cell = f"the cell `{where}`"  # its number may or may not have come before the kernel went
         message, hint = "its kernel died", "see whether the machine ran out of memory; the journal says how far it came"
     elif not _is_ours(name):
         message = f"{name}: {message}".rstrip(": ")
-    told = errors.NotebookError(
-        redact(f"The notebook stopped at {cell}, `{where}`: {message}"), executed=kept, hint=redact(hint)
-    )
+    told = errors.NotebookError(redact(f"The notebook stopped at {cell}: {message}"), executed=kept, hint=redact(hint))
     told.__cause__ = error
     return told
 

@@ -26,7 +26,7 @@ def _block(block: Block) -> str:
         title = _phrase(block.text)
         return f"{title}\n{'-' * min(_WIDTH, max(map(len, title.splitlines()), default=0))}"
     if isinstance(block, Source):
-        return textwrap.indent(visible(block.text).rstrip(), "    ")
+        return "\n".join(f"    {line}".rstrip() for line in visible(block.text).rstrip().splitlines())
     if isinstance(block, Fold):
         inner = "\n\n".join(map(_block, block.blocks))
         return f"{_phrase(block.summary)}\n\n{textwrap.indent(inner, '  ')}"
@@ -81,4 +81,4 @@ def _grid(table: Table, rows: list[tuple[Phrase, ...]]) -> str:
     written = io.StringIO()
     console = Console(file=written, width=_WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
     console.print(grid)
-    return "\n".join(line.rstrip() for line in written.getvalue().strip("\n").splitlines())
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()).strip("\n")

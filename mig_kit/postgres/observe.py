@@ -48,8 +48,8 @@ _SNAPSHOT = """
         SELECT coalesce(c.oid, held.relation)::bigint AS oid, n.nspname, c.relname,
                pg_table_is_visible(c.oid) AS visible, c.relkind, i.indrelid::bigint AS indrelid,
                pg_relation_filenode(c.oid)::bigint AS filenode,
-               pg_relation_size(c.oid) AS main_size,
-               CASE WHEN c.relkind IN ('r', 'm') THEN pg_table_size(c.oid) ELSE pg_relation_size(c.oid) END AS size,
+               main.size AS main_size,
+               CASE WHEN c.relkind IN ('r', 'm') THEN pg_table_size(c.oid) ELSE main.size END AS size,
                pg_stat_get_numscans(c.oid) + coalesce(pg_stat_get_xact_numscans(c.oid), 0) AS scans,
                pg_stat_get_tuples_returned(c.oid) + coalesce(pg_stat_get_xact_tuples_returned(c.oid), 0) AS rows_read,
                pg_stat_get_blocks_fetched(c.oid) + coalesce(pg_stat_get_xact_blocks_fetched(c.oid), 0) AS pages_read,
@@ -60,6 +60,7 @@ _SNAPSHOT = """
         FROM held {join} JOIN pg_class c ON c.oid = held.relation
         LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_index i ON i.indexrelid = c.oid
+        LEFT JOIN LATERAL (SELECT pg_relation_size(c.oid) AS size OFFSET 0) main ON true
         WHERE c.oid IS NULL AND held.relation >= 16384
            OR c.relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S') AND n.nspname <> 'information_schema'
               AND (n.nspname !~ '^pg_' OR n.oid = pg_my_temp_schema())
@@ -76,7 +77,7 @@ FULL_SQL = _SNAPSHOT.format(join="FULL", complete="true")
 """Every relation of the user's, locked or not: before the first statement, and around one outside a transaction."""
 
 TOUCHED_SQL = _SNAPSHOT.format(join="LEFT", complete="false")
-"""Only the relations that this backend holds a lock on: after a statement inside a transaction."""
+"""Only the relations that this backend holds a lock on: after a statement inside a transaction. Worth a PREPARE."""
 
 SETTLE_SQL = "SET stats_fetch_consistency = 'none'"
 """Read counters anew each time; else a transaction keeps those it read first, and misses its parallel workers'."""
@@ -288,7 +289,8 @@ class Watch:
         return seen
 
     def _take(self, statement: str) -> Snapshot:
-        row = self._conn.execute(statement.encode()).fetchone()
+        # Planning it takes longer than running it. Prepared for the session: no pooler stands before such a server.
+        row = self._conn.execute(statement.encode(), prepare=statement == TOUCHED_SQL).fetchone()
         assert row is not None
         return Snapshot.parse(row[0])
 

@@ -29,8 +29,8 @@ _SECRET_NAME = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|SALT|CREDENTIAL|PRIVATE|DS
 class Target:
     """One database of one project, with the warm worker that speaks for it; the repr shows no secret.
 
-    ``description`` is what the worker says of the project. ``info`` is how to reach the database, None where it is
-    not PostgreSQL. ``stage`` is one of ``STAGES`` and ``stage_reason`` says how that was decided.
+    ``description`` is what the worker says of the project, without its secrets. ``info`` is how to reach the database,
+    None where it is not PostgreSQL. ``stage`` is one of ``STAGES`` and ``stage_reason`` says how that was decided.
     """
 
     project: Project
@@ -96,8 +96,9 @@ class Target:
         While the project cannot be loaded, what was known stays: the steps that need the project will say why.
         """
         with contextlib.suppress(MigKitError), _masked():
-            self.description = _describe(self.worker)
-            self.vendor, self.info = _place(self.description, self.database)
+            description = _describe(self.worker)
+            self.vendor, self.info = _place(description, self.database)
+            self.description = _without_secrets(description)
 
     def need_app(self, label: str) -> None:
         """Raise ``AppNotFound``, with the nearest labels, unless an installed app has that one."""
@@ -149,7 +150,7 @@ def open_target(
     except BaseException:
         worker.close()
         raise
-    return Target(project, worker, alias, vendor, info, chosen, reason, description)
+    return Target(project, worker, alias, vendor, info, chosen, reason, _without_secrets(description))
 
 
 @contextlib.contextmanager
@@ -189,6 +190,16 @@ def _describe(worker: Worker) -> Mapping[str, Any]:
         if each["PASSWORD"] not in (each["USER"], each["NAME"], each["HOST"]):
             register_secret(each["PASSWORD"])
     return description
+
+
+def _without_secrets(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what must not show when somebody looks at it in a notebook."""
+    secret = ("PASSWORD", "OPTIONS")
+    databases = {
+        alias: {name: value for name, value in each.items() if name not in secret}
+        for alias, each in description["databases"].items()
+    }
+    return {**{name: value for name, value in description.items() if name != "secret_key"}, "databases": databases}
 
 
 def _place(description: Mapping[str, Any], alias: str) -> tuple[str, ConnectionInfo | None]:

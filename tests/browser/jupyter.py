@@ -79,11 +79,19 @@ class Notebook:
         """Run every cell and wait until the last one has run, or one has failed."""
         self._run("Run All Cells")
 
+    def run_cell(self, cell: str) -> None:
+        """Run one cell."""
+        self._select(cell)
+        self._run("Run Selected Cell")
+
     def run_from(self, cell: str) -> None:
         """Run a cell and all below it."""
+        self._select(cell)
+        self._run("Run Selected Cell and All Below")
+
+    def _select(self, cell: str) -> None:
         self.cell(cell).locator(".jp-InputArea-editor").click()
         self.page.keyboard.press("Escape")
-        self._run("Run Selected Cell and All Below")
 
     def _run(self, entry: str) -> None:
         before = self._prompts()

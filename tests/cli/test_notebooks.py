@@ -107,7 +107,7 @@ def test_keeps_the_executed_copy_when_the_kernel_dies(copy: Path, tmp_path: Path
     source = notebook(tmp_path / "dies.ipynb", "import os\nos.kill(os.getpid(), 9)", "print('after')")
     told = cli("run", source, "--project", copy, "--json")
     assert told.code == 3
-    assert told.error["message"] == "The notebook stopped at In [3], `import os`: its kernel died"
+    assert told.error["message"] == "The notebook stopped at the cell `import os`: its kernel died"
     assert "The kernel died while this cell ran." in texts(Path(told.error["executed"]))
 
 

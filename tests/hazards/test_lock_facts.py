@@ -1,13 +1,17 @@
 """What statements take and do, measured on PostgreSQL 15 and 18, against the record of it and the classification.
 
 ``tests/data/postgres_lock_facts.json`` holds what was once measured, with tables of 200,000 rows; here a few hundred
-do. ``more_lock_facts.json`` has further statements, of which nothing is recorded. A whole-table scan is seen in the server's own counters (``pg_stat_xact_…`` and what parallel workers have reported): a
+do. ``more_lock_facts.json`` has further statements, of which nothing is recorded.
+
+A whole-table scan is seen in the server's own counters (``pg_stat_xact_…`` and what parallel workers have reported): a
 sequential scan was begun, and as many pages were read as the table has. DDL is counted there as queries are.
 """
 
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +24,8 @@ import sqlparse
 from mig_kit.hazards.catalog import Catalog, load_catalog
 from mig_kit.hazards.locks import LockMode, strongest
 from mig_kit.hazards.statement import StatementFacts, classify_one
-from mig_kit.postgres import Connection, Server, connect
-from mig_kit.postgres.observe import Watch
+from mig_kit.postgres import Connection, ConnectionInfo, Server, connect
+from mig_kit.postgres.observe import Watch, backend_pid, locks_of
 from tests.servers import fresh_database
 
 DATA = Path(__file__).parent.parent / "data"
@@ -114,8 +118,9 @@ class Measured:
 class Bench:
     """A database in which each fact gets a schema of its own, measured once for all tests."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, info: ConnectionInfo) -> None:
         self.conn = conn
+        self.info = info
         self.major = conn.info.server_version // 10000
         self._measured: dict[str, Measured] = {}
 
@@ -124,19 +129,23 @@ class Bench:
             self._measured[fact.name] = self._measure(fact)
         return self._measured[fact.name]
 
-    def _measure(self, fact: Fact) -> Measured:
+    def lay_out(self, fact: Fact) -> Catalog:
+        """Make the tables anew and prepare what the fact needs; returns what the catalog says then."""
         conn = self.conn
         conn.execute("DROP SCHEMA IF EXISTS f CASCADE; CREATE SCHEMA f; SET search_path = f, public; RESET timezone")
         for statement in RECORD["tables"]:
             conn.execute(statement.replace("200000", str(ROWS)))
-        setup = list(fact.setup)
-        inside = [setup.pop()] if fact.name in SAME_TRANSACTION else []
+        for statement in fact.setup:
+            conn.execute(statement.encode())
+        names = conn.execute("SELECT relname FROM pg_class WHERE relnamespace = 'f'::regnamespace").fetchall()
+        return load_catalog(conn, [row[0] for row in names])
+
+    def _measure(self, fact: Fact) -> Measured:
+        conn = self.conn
+        inside = fact.setup[-1:] if fact.name in SAME_TRANSACTION else ()
         before = Catalog()
         try:
-            for statement in setup:
-                conn.execute(statement.encode())
-            names = conn.execute("SELECT relname FROM pg_class WHERE relnamespace = 'f'::regnamespace").fetchall()
-            before = load_catalog(conn, [row[0] for row in names])
+            before = self.lay_out(replace(fact, setup=fact.setup[: len(fact.setup) - len(inside)]))
             conn.execute("BEGIN")
             for statement in inside:
                 conn.execute(statement.encode())
@@ -168,8 +177,9 @@ class Bench:
 @pytest.fixture(scope="module", params=[15, 18], ids=["pg15", "pg18"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     server: Server = request.getfixturevalue(f"server{request.param}")
-    with connect(fresh_database(server, "facts")) as conn:
-        yield Bench(conn)
+    info = fresh_database(server, "facts")
+    with connect(info) as conn:
+        yield Bench(conn, info)
     server.drop_database("facts")
 
 
@@ -241,3 +251,37 @@ def test_foresees_what_fails(bench: Bench, fact: Fact) -> None:
     facts = classify_one(fact.statement, measured.before)
     if fact.name not in NOT_FORESEEN:
         assert (facts.fails is None) is (measured.error is None), (facts.fails, measured.error)
+
+
+CONCURRENT = [
+    ("CREATE INDEX CONCURRENTLY z2 ON t (i)", "index build:t"),
+    ("DROP INDEX CONCURRENTLY IF EXISTS z", None),
+    ("REINDEX INDEX CONCURRENTLY z", "index build:t"),
+    ("REINDEX (CONCURRENTLY) TABLE t", "index build:t"),
+]
+
+
+@pytest.mark.parametrize(("statement", "work"), CONCURRENT, ids=[statement for statement, _ in CONCURRENT])
+def test_claims_what_is_locked_outside_a_transaction(bench: Bench, statement: str, work: str | None) -> None:
+    """It waits for a transaction that has written to the table; what it holds then is seen from a second session."""
+    bench.lay_out(Fact("", statement, ("CREATE INDEX z ON t (n)",)))
+    facts = classify_one(statement, load_catalog(bench.conn, ["t"]))
+    with connect(bench.info) as runner, connect(bench.info) as writer, connect(bench.info) as onlooker:
+        for conn in (runner, writer, onlooker):
+            conn.execute("SET search_path = f, public")
+        pid = backend_pid(runner)
+        writer.execute("BEGIN")
+        writer.execute("UPDATE t SET p = 2 WHERE i = 1")
+        thread = threading.Thread(target=runner.execute, args=(statement.encode(),))
+        thread.start()
+        wanted = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+        deadline = time.monotonic() + 10
+        while onlooker.execute(wanted, (pid,)).fetchone() != (True,) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        held = locks_of(onlooker, pid)
+        writer.execute("ROLLBACK")
+        thread.join(20)
+    assert not facts.transactional
+    assert facts.lock_on("t") is LockMode.SHARE_UPDATE_EXCLUSIVE
+    assert {lock.mode for lock in held if lock.relation == "t"} == {"ShareUpdateExclusiveLock"}
+    assert work is None or work in {str(each) for each in facts.work}

@@ -69,6 +69,13 @@ ADMIN_APPS = (
     "django.contrib.messages",
 )
 
+ADMIN_URLS = """
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]
+"""
+
 
 @dataclass
 class Site:
@@ -165,8 +172,7 @@ def make_site(
     databases = "{" + ", ".join(f"{alias!r}: {_database(info)}" for alias, info in given.items()) + "}"
     installed = [*(ADMIN_APPS if admin else ()), *apps]
     site.write("config/settings.py", SETTINGS.format(apps=installed, databases=databases))
-    admin_urls = 'from django.contrib import admin\nfrom django.urls import path\n\nurlpatterns = [path("admin/", admin.site.urls)]\n'
-    site.write("config/urls.py", admin_urls if admin else "urlpatterns = []\n")
+    site.write("config/urls.py", ADMIN_URLS if admin else "urlpatterns = []\n")
     password = database.password.reveal() if database else ""
     site.write(".env", f"SITE_SECRET_KEY={SECRET_KEY}\nSITE_PASSWORD={password}\n")
     os.chmod(site.env_file, 0o600)  # noqa: PTH101

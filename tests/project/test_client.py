@@ -168,7 +168,7 @@ def test_starts_a_new_one_after_a_kill_in_between(lite: Site, start: Start) -> N
     worker = start(lite)
     first = worker.call("describe")["pid"]
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: not alive(first))
+    wait_until(lambda: worker._running is not None and not worker._running.alive())
     assert worker.call("describe")["pid"] != first
 
 
@@ -331,7 +331,7 @@ def slow(request: pytest.FixtureRequest, tmp_path: Path, server: Server) -> Iter
     site.migration(
         "shop",
         "0001_slow",
-        'operations = [migrations.RunSQL("CREATE TABLE half_done (id int)"), migrations.RunSQL("SELECT pg_sleep(300)")]',
+        'operations = [migrations.RunSQL("CREATE TABLE half_done (id int); SELECT pg_sleep(300)")]',
     )
     yield site, database
     server.drop_database(database.dbname)

@@ -178,38 +178,11 @@ def test_a_read_only_folder_leaves_nothing_in_any_app(opened: Opened, read_only:
     assert opened.project.migrations() == before
 
 
-def test_undo_removes_what_was_generated(opened: Opened) -> None:
+def test_undo_removes_what_was_generated_once_nothing_stands_against_it(opened: Opened) -> None:
     before = opened.project.migrations()
     result = generate(opened.target, answers=ANSWERS)
-    assert undo(opened.target, result) == tuple(each.path for each in result.files)
-    assert opened.project.migrations() == before
-    assert undo(opened.target, result) == ()
-
-
-def test_undo_removes_a_package_that_was_made_for_it(opened: Opened) -> None:
-    add_app(opened.project)
-    folder = opened.project.path("apps", "shop", "migrations")
-    result = generate(opened.target, answers=ANSWERS, apps=["shop"])
-    assert sorted(path.name for path in folder.glob("*.py")) == ["0001_initial.py", "__init__.py"]
-    undo(opened.target, result)
-    assert not folder.exists()
-    shutil.rmtree(folder.parent)
-
-
-def test_undo_keeps_what_somebody_else_put_into_that_package(opened: Opened) -> None:
-    add_app(opened.project)
-    folder = opened.project.path("apps", "shop", "migrations")
-    result = generate(opened.target, answers=ANSWERS, apps=["shop"])
-    (folder / "notes.txt").write_text("mine")
-    undo(opened.target, result)
-    assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == ["notes.txt"]
-    shutil.rmtree(folder.parent)
-
-
-def test_undo_refuses_a_file_that_was_edited(opened: Opened) -> None:
-    result = generate(opened.target, answers=ANSWERS)
     after = opened.project.migrations()
-    edited = result.files[-1].path
+    edited = result.files[0].path
     edited.write_text(edited.read_text() + "# mine\n")
     with pytest.raises(errors.WriteError) as caught:
         undo(opened.target, result)
@@ -219,15 +192,43 @@ def test_undo_refuses_a_file_that_was_edited(opened: Opened) -> None:
     )
     assert opened.project.migrations() == after
 
-
-def test_undo_refuses_what_another_migration_depends_on(opened: Opened) -> None:
-    result = generate(opened.target, answers=ANSWERS, apps=["blog"])
-    empty_migration(opened.project, "blog", "0006_by_hand", result.files[0].name)
+    edited.write_text(result.files[0].source)
+    by_hand = empty_migration(opened.project, "blog", "0006_by_hand", result.files[0].name)
     with pytest.raises(errors.WriteError) as caught:
         undo(opened.target, result)
     assert caught.value.message == (
         "blog.0006_by_hand depends on blog.0005_comment_comment_post_created_idx; no file was removed."
     )
+    by_hand.unlink()
+
+    # Whether they are applied cannot be told while the database does not answer.
+    opened.project.run("ALTER ROLE portfolio NOLOGIN")
+    opened.project.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'portfolio'")
+    try:
+        with pytest.raises(errors.DatabaseError):
+            undo(opened.target, result)
+    finally:
+        opened.project.run("ALTER ROLE portfolio LOGIN")
+    assert opened.project.migrations() == after
+
+    assert undo(opened.target, result) == tuple(each.path for each in result.files)
+    assert opened.project.migrations() == before
+    assert undo(opened.target, result) == ()
+
+
+def test_undo_removes_the_package_that_was_made_but_not_what_somebody_put_into_it(opened: Opened) -> None:
+    add_app(opened.project)
+    folder = opened.project.path("apps", "shop", "migrations")
+    result = generate(opened.target, answers=ANSWERS, apps=["shop"])
+    assert sorted(path.name for path in folder.glob("*.py")) == ["0001_initial.py", "__init__.py"]
+    undo(opened.target, result)
+    assert not folder.exists()
+
+    result = generate(opened.target, answers=ANSWERS, apps=["shop"])
+    (folder / "notes.txt").write_text("mine")
+    undo(opened.target, result)
+    assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == ["notes.txt"]
+    shutil.rmtree(folder.parent)
 
 
 def test_undo_refuses_what_is_applied(target: Target, project: Copy) -> None:
@@ -239,18 +240,6 @@ def test_undo_refuses_what_is_applied(target: Target, project: Copy) -> None:
         "blog.0005_comment_comment_post_created_idx is applied to the database 'default'; its file stays.\n"
         "Next: take it back first: manage.py migrate blog to the migration before it"
     )
-    assert result.files[0].path.exists()
-
-
-def test_undo_does_not_guess_while_the_database_does_not_answer(opened: Opened) -> None:
-    result = generate(opened.target, answers=ANSWERS, apps=["blog"])
-    opened.project.run("ALTER ROLE portfolio NOLOGIN")
-    opened.project.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'portfolio'")
-    try:
-        with pytest.raises(errors.DatabaseError):
-            undo(opened.target, result)
-    finally:
-        opened.project.run("ALTER ROLE portfolio LOGIN")
     assert result.files[0].path.exists()
 
 

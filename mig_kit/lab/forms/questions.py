@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +78,9 @@ class QuestionForm(Form):
             self.runbook.answers[id] = value
         before = [each.id for each in self.questions]
         # Once the files are written nothing is asked any more; what was asked stays on record.
-        self.questions = self.runbook.review_of_now().questions or tuple(map(self._answered, self.questions))
+        self.questions = self.runbook.review_of_now().questions or self.questions
         if self._box is not None and [each.id for each in self.questions] != before:
             self._fill()
-
-    def _answered(self, question: Question) -> Question:
-        given = self.runbook.answers.get(question.id)
-        return replace(question, answered=question.id in self.runbook.answers, answer=given)
 
     def _fill(self) -> None:
         rows: list[Any] = []

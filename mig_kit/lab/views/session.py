@@ -125,15 +125,20 @@ def finished_view(result: Finished) -> View:
         facts("Where the record lies", pairs),
     ]
     if result.notebook is not None:
-        blocks.append(
-            Paragraph(
-                (
-                    "The report shows the notebook as it was last saved: save it and run ",
-                    code("rb.finish()"),
-                    " again to have these last cells in it too.",
-                )
-            )
+        again: Phrase = (
+            "The report shows the notebook as it was last saved: save it and run ",
+            code("rb.finish()"),
+            " again to have these last cells in it too.",
         )
+    else:
+        again = (
+            "The report has the journal and no cells: this notebook lies elsewhere. One that is opened with ",
+            code("mig-kit lab"),
+            " or run with ",
+            code("mig-kit run"),
+            " is in it.",
+        )
+    blocks.append(Paragraph(again))
     return View(tuple(blocks))
 
 

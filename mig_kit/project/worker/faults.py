@@ -94,7 +94,8 @@ def plain(exc):
         hint = "mend the file there, then run the cell again"
     elif isinstance(exc, ImportError) and os.sep + "migrations" + os.sep in _project_frame(exc, os.getcwd()):
         kind = "MigrationGraphError"
-        message = "A migration could not be imported: {}{}.".format(message.rstrip("."), _project_frame(exc, os.getcwd()))
+        where = _project_frame(exc, os.getcwd())
+        message = "A migration could not be imported: {}{}.".format(message.rstrip("."), where)
         hint = "mend the file there, then run the cell again"
     elif isinstance(exc, OSError) and exc.errno is not None and exc.filename is not None:
         message = f"{exc.filename}: {exc.strerror}."

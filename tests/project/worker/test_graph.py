@@ -19,8 +19,7 @@ Start = Callable[..., Worker]
 ITEM = "class Item(models.Model):\n    title = models.CharField(max_length=40)\n"
 CREATE = """
 initial = True
-operations = [migrations.CreateModel("Item", [("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-    ("title", models.CharField(max_length=40))])]
+operations = [migrations.CreateModel("Item", [KEY, ("title", models.CharField(max_length=40))])]
 """
 
 
@@ -31,11 +30,14 @@ def add(name: str, *dependencies: tuple[str, str], more: str = "") -> str:
     )
 
 
+KEY = 'KEY = ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"))'
+
+
 def chain(site: Site, app: str = "shop") -> None:
     """Write 0001_initial, 0002_a and 0003_b."""
     fields = "".join(f"    {name} = models.IntegerField(null=True)\n" for name in "ab")
     site.models(app, ITEM + fields)
-    site.migration(app, "0001_initial", CREATE)
+    site.migration(app, "0001_initial", CREATE, imports=KEY)
     site.migration(app, "0002_a", add("a", (app, "0001_initial")))
     site.migration(app, "0003_b", add("b", (app, "0002_a")))
 
@@ -43,9 +45,8 @@ def chain(site: Site, app: str = "shop") -> None:
 SQUASHED = """
 replaces = [("shop", "0001_initial"), ("shop", "0002_a"), ("shop", "0003_b")]
 initial = True
-operations = [migrations.CreateModel("Item", [("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-    ("title", models.CharField(max_length=40)), ("a", models.IntegerField(null=True)),
-    ("b", models.IntegerField(null=True))])]
+operations = [migrations.CreateModel("Item", [KEY, ("title", models.CharField(max_length=40)),
+    ("a", models.IntegerField(null=True)), ("b", models.IntegerField(null=True))])]
 """
 
 
@@ -129,7 +130,7 @@ def test_counts_a_squashed_migration_as_applied_once_its_parts_are(
     chain(site)
     worker = start(site)
     worker.call("migrate")
-    site.migration("shop", "0001_squashed_0003_b", SQUASHED)
+    site.migration("shop", "0001_squashed_0003_b", SQUASHED, imports=KEY)
     graph = worker.call("graph")
     assert keys(graph["nodes"]) == ["shop.0001_squashed_0003_b"]
     node = graph["nodes"][0]
@@ -158,7 +159,7 @@ def test_keeps_to_the_parts_while_a_squashed_migration_is_applied_in_part(site: 
     chain(site)
     worker = start(site)
     worker.call("migrate", app="shop", name="0002")
-    site.migration("shop", "0001_squashed_0003_b", SQUASHED)
+    site.migration("shop", "0001_squashed_0003_b", SQUASHED, imports=KEY)
     graph = worker.call("graph")
     assert [(each["name"], bool(each["applied"])) for each in graph["nodes"]] == [
         ("0001_initial", True),
@@ -176,7 +177,7 @@ def test_says_when_replaced_files_were_deleted_too_early(site: Site, start: Star
     chain(site)
     worker = start(site)
     worker.call("migrate", app="shop", name="0002")
-    site.migration("shop", "0001_squashed_0003_b", SQUASHED)
+    site.migration("shop", "0001_squashed_0003_b", SQUASHED, imports=KEY)
     for name in ("0001_initial", "0002_a", "0003_b"):
         (site.folder / "shop" / "migrations" / f"{name}.py").unlink()
     site.migration("shop", "0004_more", add("c", ("shop", "0003_b")))

@@ -1,4 +1,4 @@
-"""Every question of makemigrations as data, on PostgreSQL and SQLite; the written files are held against Django's own."""
+"""Every question of makemigrations as data, on PostgreSQL and SQLite; the files are held against Django's own."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_tells_two_apps_with_the_same_names_apart(tmp_path: Path, start: Start) 
 
 
 def test_ids_stay_the_same_from_process_to_process(asked: tuple[Site, Worker]) -> None:
-    site, worker = asked
+    worker = asked[1]
     first = [each["id"] for each in worker.call("model_changes")["questions"]]
     worker.close()
     assert [each["id"] for each in worker.call("model_changes")["questions"]] == first

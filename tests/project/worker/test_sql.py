@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from mig_kit.project import Worker
 from tests.project.projects import Site, make_site
 from tests.servers import fresh_database
 
-SHELF = '[("id", models.BigAutoField(primary_key=True)), ("row", models.IntegerField()), ("name", models.CharField(max_length=20))]'
+KEY = '("id", models.BigAutoField(primary_key=True))'
+SHELF = f'[{KEY}, ("row", models.IntegerField()), ("name", models.CharField(max_length=20))]'
 
 # One app, a chain of migrations of every kind.
 MIGRATIONS = {

@@ -62,10 +62,11 @@ def test_names_a_migration_and_limits_it_to_an_app(lite: Site, start: Start) -> 
     assert not list((lite.folder / "shop" / "migrations").glob("0*"))
 
 
-@pytest.mark.parametrize("name", ["two words", "a-b", "", "1/2"])
-def test_refuses_a_name_that_python_could_not_import(lite: Site, start: Start, name: str) -> None:
-    with pytest.raises(errors.UsageError, match=re.escape(f"{name!r} cannot name a migration")):
-        start(lite).call("generate", name=name)
+def test_refuses_a_name_that_python_could_not_import(lite: Site, start: Start) -> None:
+    worker = start(lite)
+    for name in ("two words", "a-b", "", "1/2"):
+        with pytest.raises(errors.UsageError, match=re.escape(f"{name!r} cannot name a migration")):
+            worker.call("generate", name=name)
 
 
 def test_names_the_nearest_app(lite: Site, start: Start) -> None:
@@ -143,7 +144,7 @@ def test_leaves_nothing_when_a_file_stands_where_the_package_goes(lite: Site, st
     lite.write("store/migrations", "in the way")
     worker = start(lite)
     before = paths(lite)
-    with pytest.raises(errors.WriteError, match="File exists|Not a directory"):
+    with pytest.raises(errors.WriteError, match=r"File exists|Not a directory"):
         worker.call("generate", apps=["shop", "store"])
     assert paths(lite) == before
 
