@@ -226,9 +226,8 @@ def _stage(
     other = "name another stage with stage=… / --stage"
     if not _is_local(description["databases"][alias], info):
         return "production", f"inferred: the server is not on this machine; {other}"
-    if not description["debug"]:
-        return "production", f"inferred: DEBUG is off; {other}"
-    return "development", "inferred: the database is on this machine and DEBUG is on"
+    # DEBUG decides nothing: it is off in many a developer's settings, and on in some a server's.
+    return "development", "inferred: the server is on this machine"
 
 
 def _is_local(found: Mapping[str, Any], info: ConnectionInfo | None) -> bool:

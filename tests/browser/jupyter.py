@@ -75,6 +75,13 @@ class Notebook:
         for label in labels[1:]:
             self.page.get_by_role("menuitem", name=label).first.click()
 
+    def change_theme(self, theme: str) -> None:
+        """Change JupyterLab's theme, as the entry of its Settings menu does."""
+        self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        light = "true" if "Light" in theme else "false"
+        self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
+        self.page.wait_for_timeout(1000)
+
     def run_all(self) -> None:
         """Run every cell and wait until the last one has run, or one has failed."""
         self._run("Run All Cells")
@@ -188,6 +195,7 @@ def jupyterlab(root: Path, home: Path, *, theme: str = "JupyterLab Light") -> It
         "--LabApp.news_url=None",
         f"--LabApp.user_settings_dir={home / 'settings'}",
         f"--LabApp.workspaces_dir={home / 'workspaces'}",
+        "--LabApp.expose_app_in_browser=True",
         "--no-browser",
         "--allow-root",
     ]

@@ -96,27 +96,20 @@ def play(notebook: Notebook, pictures: Path) -> Story:
     ticked = notebook.saved()
 
     picker = notebook.output("rb.pick(")
-    picker.get_by_label("Search:").focus()
-    page.keyboard.type("contact", delay=30)
-    page.wait_for_timeout(1000)
-    page.keyboard.press("Tab")
-    page.keyboard.press("ArrowDown")
+    picker.get_by_label("App or migration:").focus()
+    page.keyboard.type("cont", delay=30)
+    picker.get_by_text("The choice above stands.").wait_for(timeout=20_000)
+    page.keyboard.type("act", delay=30)
     picker.get_by_text("Chosen: what is pending in contact, 1 migration").wait_for(timeout=20_000)
-    seen["found"] = picker.get_by_label("Migration:").locator("option").all_inner_texts()
     picked = notebook.saved()
 
-    picker.get_by_label("Search:").fill("")
-    page.wait_for_timeout(1000)
-    picker.get_by_label("Migration:").focus()
-    page.keyboard.press("Home")
+    picker.get_by_role("button", name="All pending").focus()
+    page.keyboard.press("Space")
     picker.get_by_text("Chosen: all that is pending, 3 migrations").wait_for(timeout=20_000)
     notebook.run_from("rb.preview(")
     done = notebook.saved()
     for theme in ("light", "dark"):
-        if theme == "dark":
-            notebook.menu("Settings", "Theme", "JupyterLab Dark")
-            page.wait_for_selector('body[data-jp-theme-light="false"]', timeout=20_000)
-            page.wait_for_timeout(1000)
+        notebook.change_theme(f"JupyterLab {theme.title()}")
         seen[theme] = page.evaluate(CONTRASTS)
         notebook.screenshot(pictures / f"{theme}.png")
     return Story(stopped, answered, ticked, picked, done, seen)
@@ -150,10 +143,6 @@ def test_a_ticked_line_is_in_the_saved_file(story: Story) -> None:
 
 
 def test_an_app_is_picked_by_keyboard(story: Story) -> None:
-    assert story.seen["found"][:2] == ["contact: 1 pending", "[ ] contact.0005_message_priority_message_project"] or (
-        story.seen["found"][0] == "contact: 1 pending"
-    )
-    assert all("contact" in each for each in story.seen["found"])
     assert "Chosen: what is pending in contact" in outputs(story.picked, "rb.pick(")[0].data["text/plain"]
 
 

@@ -47,7 +47,7 @@ def controls(form: Form, kind: type) -> list[Any]:
 
 def named(form: Form) -> None:
     """Every control that somebody sets has a name that a screen reader can say."""
-    kinds = (ipywidgets.Text, ipywidgets.Select, ipywidgets.Checkbox, ipywidgets.ToggleButtons, ipywidgets.Combobox)
+    kinds = (ipywidgets.Text, ipywidgets.Checkbox, ipywidgets.ToggleButtons, ipywidgets.Button)
     found = controls(form, kinds)  # type: ignore[arg-type]
     assert found
     assert all(each.description for each in found)
@@ -136,26 +136,38 @@ def test_all_pending_is_the_first_choice_then_apps_then_migrations(pending: Runb
     assert "Chosen: all that is pending, 2 migrations" in repr(picker)
 
 
-def test_a_search_narrows_the_list_and_keeps_the_choice(pending: Runbook) -> None:
+def test_what_is_typed_chooses_as_soon_as_it_fits_one_thing(pending: Runbook) -> None:
     picker = Picker(pending)
-    (search,) = [each for each in controls(picker, ipywidgets.Text) if not isinstance(each, ipywidgets.Combobox)]
-    (listed,) = controls(picker, ipywidgets.Select)
-    search.value = "blog 0006"
-    assert [label for label, _choice in listed._options_full] == ["[ ] blog.0006_more"]
+    (field,) = controls(picker, ipywidgets.Combobox)
+    assert field.options[0] == "All pending: 2 migrations"
+    field.value = "blo"
     assert pending.choice == Choice()
-    listed.value = Choice("blog", "0006_more")
+    assert "blo: 8 fit: blog: 1 pending, [ ] blog.0006_more, [X] blog." in repr(picker).replace("\n", " ")
+    field.value = "blog"
+    assert pending.choice == Choice("blog")
+    assert repr(picker).startswith("Chosen: what is pending in blog, 1 migration\n")
+    field.value = "BLOG 0006"
     assert pending.choice == Choice("blog", "0006_more")
-    search.value = "nothing like it"
+    field.value = "nothing like it"
     assert pending.choice == Choice("blog", "0006_more")
-    assert repr(picker).startswith("Chosen: blog.0006_more\n")
+    assert "nothing like it: nothing fits. The choice above stands." in repr(picker)
+    field.value = field.options[2]
+    assert pending.choice == Choice("contact")
+
+
+def test_a_button_goes_back_to_everything(pending: Runbook) -> None:
+    pending.choice = Choice("blog")
+    picker = Picker(pending)
+    (button,) = controls(picker, ipywidgets.Button)
+    button.click()
+    assert pending.choice == Choice()
 
 
 def test_a_name_given_as_a_parameter_is_completed(pending: Runbook) -> None:
     pending.choice = Choice("blog", "0003")
     picker = Picker(pending)
     assert pending.choice == Choice("blog", "0003_fill_reading_minutes")
-    (listed,) = controls(picker, ipywidgets.Select)
-    assert listed.value == pending.choice
+    assert repr(picker).startswith("Chosen: blog.0003_fill_reading_minutes\n")
 
 
 def test_a_name_that_does_not_exist_is_left_to_the_step(pending: Runbook) -> None:

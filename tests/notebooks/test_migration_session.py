@@ -192,12 +192,13 @@ def test_it_survives_nbconvert(runs: Runs, exporter: type) -> None:
 
 
 def test_untrusted_it_says_the_same(runs: Runs) -> None:
-    """Where JupyterLab does not trust a notebook it takes out styles and scripts; nothing that is said may go with it."""
-    for cell in cells(runs.done):
-        for output in cell.outputs:
-            html = output.data["text/html"]
-            untrusted = nh3.clean(html, attributes={"*": {"class", "scope", "colspan", "open"}})
-            said = BeautifulSoup(html, "html.parser")
-            for style in said.find_all("style"):
-                style.decompose()
-            assert BeautifulSoup(untrusted, "html.parser").get_text() == said.get_text()
+    """JupyterLab takes styles out of a notebook that it does not trust; nothing that is said may go with them."""
+    drawn = [each.data["text/html"] for cell in cells(runs.done) for each in cell.outputs]
+    ours = [each for each in drawn if 'class="mk' in each]
+    assert len(ours) > 10
+    for html in ours:
+        said = BeautifulSoup(html, "html.parser")
+        for style in said.find_all("style"):
+            style.decompose()
+        untrusted = BeautifulSoup(nh3.clean(html, attributes={"*": {"class", "scope", "colspan"}}), "html.parser")
+        assert untrusted.get_text() == said.get_text()

@@ -18,14 +18,9 @@ from tests.steps.projects import Copy, Opened
 @pytest.mark.parametrize(
     ("env", "named", "stage", "reason"),
     [
-        ({}, None, "development", "inferred: the database is on this machine and DEBUG is on"),
+        ({}, None, "development", "inferred: the server is on this machine"),
         ({}, "staging", "staging", "named"),
-        (
-            {"DEBUG": "0"},
-            None,
-            "production",
-            "inferred: DEBUG is off; name another stage with stage=… / --stage",
-        ),
+        ({"DEBUG": "0"}, None, "development", "inferred: the server is on this machine"),
         (
             {"DATABASE_HOST": "db.example.org"},
             None,

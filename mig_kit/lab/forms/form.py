@@ -69,18 +69,21 @@ class Form(ABC):
 
     def on_change(self, widget: Any, act: Callable[[Any], None]) -> None:
         """Have ``act`` called with a control's new value, then the view drawn; an error is shown in the view."""
+        widget.observe(lambda change: self._acted(act, change["new"]), names="value")
 
-        def changed(change: Any) -> None:
-            try:
-                act(change["new"])
-                self._failure = ""
-            except MigKitError as exc:
-                self._failure = str(exc)
-            except Exception as exc:
-                self._failure = f"{type(exc).__name__}: {exc}"
-            self.refresh()
+    def on_click(self, button: Any, act: Callable[[Any], None]) -> None:
+        """Have ``act`` called with a button that was pressed, as ``on_change`` does."""
+        button.on_click(lambda pressed: self._acted(act, pressed))
 
-        widget.observe(changed, names="value")
+    def _acted(self, act: Callable[[Any], None], value: Any) -> None:
+        try:
+            act(value)
+            self._failure = ""
+        except MigKitError as exc:
+            self._failure = str(exc)
+        except Exception as exc:
+            self._failure = f"{type(exc).__name__}: {exc}"
+        self.refresh()
 
     def _view(self) -> View:
         view = self.view()

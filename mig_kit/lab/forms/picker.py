@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mig_kit.lab.blocks import Block, Paragraph, Phrase, Table, Title, View, code, limited, state
+from mig_kit.lab.blocks import Block, Paragraph, Phrase, Table, Title, View, code, limited, state, strong
 from mig_kit.lab.forms.form import Form
 from mig_kit.lab.views.session import plural
 from mig_kit.runbook import Choice
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Picker"]
 
 _MOST = 50
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ class _Migration:
 
 
 class Picker(Form):
-    """A search field and a list: all pending first, then the apps with pending ones, these, then the applied ones.
+    """A field with suggestions: all pending first, then the apps with pending ones, these, then the applied ones.
 
-    What is selected goes into ``runbook.choice``.
+    What is typed and fits one thing, or is chosen from the suggestions, goes into ``runbook.choice``. It is a text
+    field because JupyterLab takes a list's keys for its own: an arrow there moves to the next cell, an x cuts one.
     """
 
     def __init__(self, runbook: Runbook) -> None:
@@ -49,6 +51,7 @@ class Picker(Form):
         )
         self.choice = self._resolved(runbook.choice)
         runbook.choice = self.choice
+        self._searched = ""
         self._box: Any = None
 
     def _resolved(self, choice: Choice) -> Choice:
@@ -71,6 +74,18 @@ class Picker(Form):
     def choose(self, choice: Choice) -> None:
         """Choose an app, one of its migrations, or all pending ones."""
         self.choice = self.runbook.choice = choice
+
+    def search(self, text: str) -> None:
+        """Choose what a text means, as soon as it means one thing: a suggestion, an app, or words that fit only one."""
+        self._searched = ""
+        found = self.options(text)
+        exact = [choice for label, choice in found if text == label or (text == choice.app and choice.name is None)]
+        if exact:
+            self.choose(exact[0])
+        elif len(found) == 1:
+            self.choose(found[0][1])
+        elif text.strip():
+            self._searched = text
 
     def view(self) -> View:
         app, name = self.choice.app, self.choice.name
@@ -96,6 +111,11 @@ class Picker(Form):
             blocks.append(Paragraph("No migration has that name: the next cell names the nearest.", "warn"))
         else:
             blocks.append(Paragraph("Nothing is pending there."))
+        if self._searched:
+            fitting = [label for label, _choice in self.options(self._searched)]
+            more = ", …" if len(fitting) > _NAMED else ""
+            named = f"{len(fitting)} fit: {', '.join(fitting[:_NAMED])}{more}" if fitting else "nothing fits"
+            blocks.append(Paragraph((strong(self._searched), f": {named}. The choice above stands.")))
         return View(tuple(blocks))
 
     def options(self, searched: str = "") -> list[tuple[str, Choice]]:
@@ -114,36 +134,24 @@ class Picker(Form):
             return self._box
         import ipywidgets
 
-        wide = {"description_width": "6rem"}
+        wide = {"description_width": "initial"}
         layout = ipywidgets.Layout(width="46rem", max_width="100%")
-        search = ipywidgets.Text(description="Search:", placeholder="app or migration", style=wide, layout=layout)
-        listed = ipywidgets.Select(
-            options=self.options(),
-            value=self.choice if self.choice in [each for _label, each in self.options()] else None,
-            rows=min(10, max(4, len(self.options()))),
-            description="Migration:",
+        field = ipywidgets.Combobox(
+            options=[label for label, _choice in self.options()],
+            description="App or migration:",
+            placeholder="all pending; type to search, such as: blog 0005",
+            ensure_option=False,
             style=wide,
             layout=layout,
         )
-        filtering = False
+        everything = ipywidgets.Button(description="All pending", tooltip="Choose all that is pending")
 
-        def filtered(text: str) -> None:
-            # A choice that the search hides stays chosen until another one is made.
-            nonlocal filtering
-            found = self.options(text)
-            filtering = True
-            try:
-                listed.options = found
-                listed.value = self.choice if self.choice in [each for _label, each in found] else None
-            finally:
-                filtering = False
+        def reset(_: object) -> None:
+            field.value = ""
+            self.choose(Choice())
 
-        def selected(choice: Choice | None) -> None:
-            if choice is not None and not filtering:
-                self.choose(choice)
-
-        self.on_change(search, filtered)
-        self.on_change(listed, selected)
-        self._box = ipywidgets.VBox([search, listed])
+        self.on_change(field, self.search)
+        self.on_click(everything, reset)
+        self._box = ipywidgets.HBox([field, everything], layout=ipywidgets.Layout(flex_flow="row wrap"))
         self._box.add_class("mk-form")
         return self._box

@@ -60,13 +60,26 @@ def serve(channel, options):
             with interrupts.request():
                 module = import_module(__package__ + "." + METHODS[request["method"]])
                 fresh_connections()
-                answer = {"result": getattr(module, request["method"])(emit=emit, **request["args"])}
+                with translations(request["method"]):
+                    answer = {"result": getattr(module, request["method"])(emit=emit, **request["args"])}
                 answer["watch"] = watch.state(options)
         except BaseException as exc:
             answer = {"error": faults.plain(exc)}
             if isinstance(exc, KeyboardInterrupt):
                 drop_connections()
         channel.send(clean(dict(answer, id=request["id"])))
+
+
+def translations(method):
+    """Give the context of languages that Django's own commands work in: none, or every translated name is a change.
+
+    Pages alone are asked for in the project's language.
+    """
+    from contextlib import nullcontext
+
+    from django.utils import translation
+
+    return nullcontext() if method == "admin_pages" else translation.override(None)
 
 
 def open_connections():
