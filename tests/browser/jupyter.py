@@ -141,11 +141,7 @@ class Notebook:
 
     def saved(self) -> Any:
         """Save, and return the notebook as the file has it."""
-        before = self.path.stat().st_mtime_ns
-        self.page.keyboard.press("Control+s")
-        deadline = time.monotonic() + 15
-        while self.path.stat().st_mtime_ns == before and time.monotonic() < deadline:
-            self.page.wait_for_timeout(100)
+        self.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
         return nbformat.read(self.path, as_version=4)  # type: ignore[no-untyped-call]
 
     def screenshot(self, path: Path) -> None:

@@ -142,7 +142,7 @@ def test_what_is_typed_chooses_as_soon_as_it_fits_one_thing(pending: Runbook) ->
     assert field.options[0] == "All pending: 2 migrations"
     field.value = "blo"
     assert pending.choice == Choice()
-    assert "blo: 8 fit: blog: 1 pending, [ ] blog.0006_more, [X] blog." in repr(picker).replace("\n", " ")
+    assert "blo: 7 fit: blog: 1 pending, [ ] blog.0006_more, [X] blog." in repr(picker).replace("\n", " ")
     field.value = "blog"
     assert pending.choice == Choice("blog")
     assert repr(picker).startswith("Chosen: what is pending in blog, 1 migration\n")
