@@ -28,9 +28,10 @@ lab: $(READY)
 	@$(BIN)/mig-kit demo portfolio-demo
 	@$(BIN)/mig-kit lab --project portfolio-demo
 
-# Two processes; the tests of one file stay together and share what the file sets up.
+# Three processes on two cores: most tests wait for a server or an interpreter. The tests of one file stay together
+# and share what the file sets up.
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

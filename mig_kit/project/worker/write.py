@@ -13,16 +13,45 @@ from .watch import wrote
 def generate(emit, database="default", apps=None, answers=None, name=None):
     """Write the pending migrations; return ``{"files": [...], "warnings": [...]}``, no files for no changes.
 
-    An open question is a fault that carries all of them, and nothing is written.
+    An open question is a fault that carries all of them, and nothing is written. A released package may differ
+    from its own migrations: what would go into an installed package is left out unless its app is named.
     """
     detected = Detected(database, apps, answers, name)
     require_answers(detected.questioner)
-    migrations = [(app, each) for app, listed in sorted(detected.changes.items()) for each in listed]
+    changes = dict(detected.changes)
+    foreign = {} if apps else {app: changes.pop(app) for app in list(changes) if is_installed(migrations_place(app)[0])}
+    migrations = [(app, each) for app, listed in sorted(changes.items()) for each in listed]
+    refuse_dependents(migrations, foreign)
     return {
         "files": write(migrations),
-        "warnings": detected.warnings,
+        "warnings": detected.warnings
+        + [
+            f"{app!r} is an installed package that differs from its own migrations; nothing was written into it. "
+            f"Name it to have that: apps=[{app!r}]."
+            for app in sorted(foreign)
+        ],
         "unused_answers": detected.questioner.unused(),
     }
+
+
+def is_installed(folder):
+    """Say whether a folder belongs to an installed package, not to the project."""
+    return any(part in ("site-packages", "dist-packages") for part in folder.split(os.sep))
+
+
+def refuse_dependents(migrations, foreign):
+    """Refuse a migration that needs one which is left out because it belongs to an installed package."""
+    left_out = {(app, each.name) for app, listed in foreign.items() for each in listed}
+    for app, migration in migrations:
+        for needed in migration.dependencies:
+            if tuple(needed) in left_out:
+                raise Fault(
+                    "WriteError",
+                    "{}.{} needs a migration of {!r}, an installed package that differs from its own migrations.".format(
+                        app, migration.name, needed[0]
+                    ),
+                    f"update the package, or name both apps: apps=[{app!r}, {needed[0]!r}]",
+                )
 
 
 def require_answers(questioner):

@@ -56,6 +56,25 @@ def test_writes_all_apps_and_says_nothing_is_left(lite: Site, start: Start) -> N
     assert worker.pid != pid
 
 
+def test_leaves_an_installed_package_as_it_is_unless_it_is_named(lite: Site, start: Start) -> None:
+    """A released package with model drift would otherwise get a file that the next installation takes away."""
+    package = lite.write("lib/site-packages/thing/__init__.py", "").parent
+    (package / "models.py").write_text("from django.db import models\n\n\n" + ITEM)
+    (package / "migrations").mkdir()
+    (package / "migrations" / "__init__.py").touch()
+    lite.append_settings(
+        f"import sys\nsys.path.insert(0, {str(package.parent)!r})\nINSTALLED_APPS = [*INSTALLED_APPS, 'thing']\n"
+    )
+    made = start(lite).call("generate")
+    assert [each["app"] for each in made["files"]] == ["shop", "store"]
+    assert made["warnings"] == [
+        "'thing' is an installed package that differs from its own migrations; nothing was written into it. "
+        "Name it to have that: apps=['thing']."
+    ]
+    assert sorted(path.name for path in (package / "migrations").glob("*.py")) == ["__init__.py"]
+    assert [each["app"] for each in start(lite).call("generate", apps=["thing"])["files"]] == ["thing"]
+
+
 def test_names_a_migration_and_limits_it_to_an_app(lite: Site, start: Start) -> None:
     made = start(lite).call("generate", apps=["store"], name="first_things")
     assert [(each["app"], each["name"]) for each in made["files"]] == [("store", "0001_first_things")]
