@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,11 @@ from mig_kit.postgres import ConnectionInfo, Server
 from tests.servers import fresh_database, pg_server
 
 _numbers = itertools.count(1)
+
+# Whoever starts the tests in the background of a shell script ignores SIGINT for them, and their children inherit
+# that: no Ctrl-C would reach what they start. A handler, unlike SIG_IGN, is not inherited.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
