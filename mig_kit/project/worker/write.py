@@ -47,9 +47,8 @@ def refuse_dependents(migrations, foreign):
             if tuple(needed) in left_out:
                 raise Fault(
                     "WriteError",
-                    "{}.{} needs a migration of {!r}, an installed package that differs from its own migrations.".format(
-                        app, migration.name, needed[0]
-                    ),
+                    f"{app}.{migration.name} needs a migration of {needed[0]!r}, an installed package that differs "
+                    "from its own migrations.",
                     f"update the package, or name both apps: apps=[{app!r}, {needed[0]!r}]",
                 )
 
