@@ -63,7 +63,11 @@ def running(*arguments: object, cwd: Path | None = None) -> Iterator[subprocess.
         yield process
     finally:
         if process.poll() is None:
-            process.kill()
+            process.terminate()  # so that it ends what it started: a child would keep the pipes open
+            try:
+                process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
         process.communicate()
 
 

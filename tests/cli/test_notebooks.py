@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import socket
 import sys
 import time
 import urllib.error
@@ -228,6 +229,13 @@ def test_lab_serves_the_new_session_with_the_right_kernel_and_stops_the_demo_aft
             assert line, said
             said += line
         base, path, token = found.groups()
+
+        # The address is printed a moment before the server listens.
+        host, port = base.removeprefix("http://").split(":")
+        deadline = time.monotonic() + 60
+        with socket.socket() as probe:
+            while probe.connect_ex((host, int(port))) and time.monotonic() < deadline:
+                time.sleep(0.2)
 
         def get(where: str, *, authorised: bool = True) -> bytes:
             headers = {"Authorization": f"token {token}"} if authorised else {}
