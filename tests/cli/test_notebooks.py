@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
