@@ -1,25 +1,23 @@
-"""The thin thread: opens a target, offers the steps in order, keeps the journal."""
+"""The thin thread: offers the steps in order, keeps the journal."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
-import os
 import socket
-import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mig_kit import errors
 from mig_kit._version import __version__
-from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.record import RunFolder, redact, write_report
+from mig_kit.runbook._interaction import Interaction, Quiet
+from mig_kit.runbook._session import Choice, Finished, Session, Tick, Traceback
+from mig_kit.runbook._who import commit_of, user_name
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import backup as backup_step
 from mig_kit.steps import backups as backups_step
@@ -30,117 +28,12 @@ from mig_kit.steps import review as review_step
 from mig_kit.steps import status as status_step
 from mig_kit.steps import verify as verify_step
 from mig_kit.steps.criteria import SuccessCriteria, success_criteria
-from mig_kit.steps.target import Target, open_target
+from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = [
-    "RUN_FOLDER",
-    "Choice",
-    "Finished",
-    "Interaction",
-    "Quiet",
-    "Runbook",
-    "Tick",
-    "Traceback",
-    "open_runbook",
-]
-
-# `mig-kit run` and `mig-kit lab` name the folder that the notebook's runbook keeps its record in.
-RUN_FOLDER = "MIG_KIT_RUN_FOLDER"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the picker holds: an app, and one of its migrations; None for all pending ones."""
-
-    app: str | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Where the record of a session lies."""
-
-    folder: Path
-    journal: Path
-    report: Path
-    notebook: Path | None
-    result: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One line of the "What to check" list that a person ticked, for one migration (``app.name``)."""
-
-    migration: str
-    check: str
-
-
-@dataclass(frozen=True, slots=True)
-class Traceback:
-    """The traceback of the last error that nobody caught; where the project's side raised, its own comes first."""
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-class Interaction(Protocol):
-    """What a notebook adds to a runbook: progress that is seen, and widgets that set choices."""
-
-    def progress(self, step: str) -> contextlib.AbstractContextManager[ProgressCallback]:
-        """Show the progress of one step while the context lasts."""
-
-    def pick(self, runbook: Runbook) -> Any:
-        """Return the picker for app and migration."""
-
-    def questions(self, runbook: Runbook) -> Any:
-        """Return the form for makemigrations' questions."""
-
-    def checklist(self, runbook: Runbook) -> Any:
-        """Return the form for the generated files' checklist."""
-
-
-class Quiet:
-    """The interaction that shows nothing and asks nothing: terminals, tests, scripts."""
-
-    @contextlib.contextmanager
-    def progress(self, step: str) -> Iterator[ProgressCallback]:
-        """Take progress and drop it."""
-
-        def drop(_: Progress) -> None:
-            return None
-
-        yield drop
-
-    def pick(self, runbook: Runbook) -> Choice:
-        """Return the choice as it stands."""
-        return runbook.choice
-
-    def questions(self, runbook: Runbook) -> tuple[review_step.Question, ...]:
-        """Return the open questions."""
-        return runbook.review_of_now().open_questions
-
-    def checklist(self, runbook: Runbook) -> generate_step.Generated | None:
-        """Return what was generated."""
-        return runbook.generated
-
-
-@dataclass
-class _Session:
-    """What the steps so far left behind for the later ones."""
-
-    changes: review_step.ModelChanges | None = None
-    backup: backup_step.Backup | None = None
-    generated: list[generate_step.Generated] = field(default_factory=list)
-    previewed: dict[tuple[str | None, str | None], tuple[apply_step.PlannedMigration, ...]] = field(
-        default_factory=dict
-    )
-    attempts: list[apply_step.Applied | errors.ApplyFailed] = field(default_factory=list)
-    verification: verify_step.Verification | None = None
+__all__ = ["Runbook"]
 
 
 class Runbook:
@@ -158,7 +51,7 @@ class Runbook:
         self.choice = Choice()
         self.ticks: set[Tick] = set()
         self.run = run
-        self._session = _Session()
+        self._session = Session()
         if run is not None:
             run.journal.append("session opened", **self._facts())
 
@@ -182,9 +75,9 @@ class Runbook:
             "database": f"{target.database}: {target.info.dbname}" if target.info else target.database,
             "server": target.info.address if target.info else target.vendor,
             "stage": target.stage,
-            "user": _user(),
+            "user": user_name(),
             "host": socket.gethostname(),
-            "commit": _commit(target.project.root),
+            "commit": commit_of(target.project.root),
             "mig_kit": __version__,
             "python": target.python,
             "django": target.django,
@@ -483,36 +376,6 @@ class Runbook:
         return Finished(self.run.path, self.run.journal.path, self.run.report_path, notebook, result)
 
 
-def open_runbook(
-    path: str | Path = ".",
-    *,
-    database: str | None = None,
-    stage: str | None = None,
-    python: str | Path | None = None,
-    settings: str | None = None,
-    environ: Mapping[str, str] | None = None,
-    record: bool = True,
-    interaction: Interaction | None = None,
-) -> Runbook:
-    """Open a session on a Django project: find it, start its worker, begin the record.
-
-    ``path``: the folder of manage.py or one around it. ``database``: an alias of DATABASES. ``stage``: development,
-    staging or production; inferred when not given, erring to production. ``python``, ``settings`` and ``environ``
-    name what is not found by itself. With ``record`` a run folder is made below ``.mig/runs`` in the project.
-    Nothing in the project or the database is changed. Raises the ``MigKitError`` that fits.
-    """
-    target = open_target(path, database=database, stage=stage, python=python, settings=settings, environ=environ)
-    try:
-        run = None
-        if record:
-            named = os.environ.get(RUN_FOLDER)
-            run = RunFolder.open(named) if named else RunFolder.create(target.project.root, "session")
-        return Runbook(target, run=run, interaction=interaction)
-    except BaseException:
-        target.close()
-        raise
-
-
 def _mapping(given: Mapping[str, Any] | str | None, what: str) -> dict[str, Any]:
     """Return a mapping that is given as one or, as papermill and the command line pass it, as JSON text."""
     if not isinstance(given, str):
@@ -526,27 +389,4 @@ def _mapping(given: Mapping[str, Any] | str | None, what: str) -> dict[str, Any]
     return read
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
-
-
-def _commit(root: Path) -> str:
-    """Return the commit of the project's checkout, marked when files differ from it; empty without one.
-
-    A project in a folder that the checkout around it ignores is no part of that checkout.
-    """
-    git = ["git", "-C", str(root)]
-    try:
-        if (
-            subprocess.run([*git, "check-ignore", "-q", "."], capture_output=True, timeout=10, check=False).returncode
-            == 0
-        ):
-            return ""
-        describe = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
-        done = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+Runbook.__module__ = "mig_kit.runbook"
