@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+from mig_kit.hazards.facts import Work
+from mig_kit.hazards.locks import Blocks, LockMode
 
 __all__ = ["Finding", "Severity"]
 
@@ -24,7 +28,9 @@ class Finding:
     """State a stable id, what was found where, and what to do; ``evidence`` says how it is known.
 
     ``evidence`` is one of ``measured`` (on a copy), ``catalog`` (from this database), ``rule`` (from the operation
-    alone) and ``unknown``.
+    alone) and ``unknown``. ``relation``, ``lock``, ``work`` and ``blocks``: the table that traffic would wait for, the
+    mode, what goes on meanwhile, and who waits, where the finding is about that. ``code``: the migration to write
+    instead, as Python text, where there is one.
     """
 
     id: str
@@ -35,3 +41,23 @@ class Finding:
     message: str
     hint: str
     evidence: str = "rule"
+    relation: str | None = None
+    lock: LockMode | None = None
+    work: Work | None = None
+    blocks: Blocks = Blocks.NOTHING
+    code: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data; the hint holds the code to write instead, where there is some."""
+        return {
+            "id": self.id,
+            "severity": str(self.severity),
+            "operation": self.operation,
+            "relation": self.relation,
+            "lock": self.lock.value if self.lock else None,
+            "work": str(self.work) if self.work else None,
+            "blocks": str(self.blocks),
+            "evidence": self.evidence,
+            "message": self.message,
+            "hint": f"{self.hint}\n\n{self.code}" if self.code else self.hint,
+        }
