@@ -18,6 +18,7 @@ __all__ = [
     "Group",
     "Paragraph",
     "Phrase",
+    "Picture",
     "Source",
     "Table",
     "Title",
@@ -116,6 +117,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawing of mig_kit's own making, as SVG, and the words that say what is to be seen in it."""
+
+    svg: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """Evidence behind a line that opens it."""
 
@@ -124,7 +133,7 @@ class Fold:
     open: bool = False
 
 
-Block = Title | Paragraph | Bullets | Table | Source | Fold
+Block = Title | Paragraph | Bullets | Table | Source | Picture | Fold
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from html import escape
 from itertools import chain
@@ -13,6 +14,7 @@ from mig_kit.lab.blocks import (
     Group,
     Paragraph,
     Phrase,
+    Picture,
     Source,
     Table,
     Title,
@@ -75,6 +77,8 @@ def _block(block: Block) -> str:
         return f"<details{opened}><summary>{_phrase(block.summary)}</summary>{inner}</details>"
     if isinstance(block, Table):
         return _table(block)
+    if isinstance(block, Picture):
+        return _picture(block)
     return _line(block)
 
 
@@ -123,6 +127,14 @@ def _cell(element: str, scope: str, content: str, numeric: bool) -> str:
         f'<{element}{scoped}><div align="left">{content}</div></{element}>'
         if content
         else f"<{element}{scoped}></{element}>"
+    )
+
+
+def _picture(picture: Picture) -> str:
+    # As an image: an inline drawing is taken out of a notebook that is not trusted.
+    data = base64.b64encode(picture.svg.encode()).decode()
+    return (
+        f'<p class="mk-picture"><img src="data:image/svg+xml;base64,{data}" alt="{escape(visible(picture.words))}"></p>'
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 
-from mig_kit.lab.blocks import Block, Bullets, Fold, Phrase, Source, Table, Title, View, Word, visible, words
+from mig_kit.lab.blocks import Block, Bullets, Fold, Phrase, Picture, Source, Table, Title, View, Word, visible, words
 
 __all__ = ["to_text"]
 
@@ -32,6 +32,8 @@ def _block(block: Block) -> str:
         return f"{_phrase(block.summary)}\n\n{textwrap.indent(inner, '  ')}"
     if isinstance(block, Table):
         return _table(block)
+    if isinstance(block, Picture):
+        return _filled(visible(block.words))
     if isinstance(block, Bullets):
         return "\n".join(f"- {_filled(_phrase(each), '  ')}" for each in block.items)
     return _filled(_phrase(block.text))
