@@ -17,7 +17,7 @@ help:
 	@echo "make lab     the same in JupyterLab, by hand"
 	@echo "make test    the tests, against real PostgreSQL servers"
 	@echo "make check   ruff, mypy and import-linter"
-	@echo "make bench   measured against manage.py"
+	@echo "make bench   measured side by side: sessions, dumps, restores (ARGS="TOPIC … --runs 3")"
 	@echo "make lock    pin the dependencies again (ARGS=--upgrade for newer ones)"
 	@echo "make clean   remove the environment, the caches and the demo"
 

@@ -1,60 +1,21 @@
-"""Measure mig_kit against manage.py, side by side in one run, and print ratios.
-
-Run it with ``make bench``. Each pair is measured in turn (A B A B …), so that a machine whose speed drifts bends
-both alike; the ratio is that of the medians. Nothing is asserted: the targets stand beside what was seen.
-"""
+"""A session against the same runbook by manage.py, on a wagtail site."""
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from mig_kit import open_runbook
 from mig_kit.runbook import Runbook
+from tests.bench.measure import Options, Row, in_turn, tell
 from tests.real_projects import RealProject, wagtail_site
 from tests.servers import pg_server
 
+__all__ = ["rows"]
+
 PREVIEWS = 20
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison: seconds of ours and of theirs, run by run, and the target for the ratio."""
-
-    what: str
-    ours: list[float]
-    theirs: list[float]
-    target: str
-    faster: bool
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster ours is, or how many times longer it takes, as the target is worded."""
-        ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
-        return theirs / ours if self.faster else ours / theirs
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long a piece of work takes, in seconds."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def in_turn(runs: int, ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Measure two pieces of work in turn."""
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(runs)]
-    return [a for a, _b in pairs], [b for _a, b in pairs]
 
 
 def preview_against_sqlmigrate(runbook: Runbook, site: RealProject, runs: int) -> Row:
@@ -145,29 +106,9 @@ def open_in_kernel(site: RealProject, runs: int) -> Row:
     )
 
 
-def show(rows: list[Row]) -> None:
-    """Print the table: medians in seconds, the ratio, its spread over the pairs, the target."""
-    table = Table(title="mig_kit against manage.py: medians, side by side in one run")
-    for name in ("comparison", "ours (s)", "theirs (s)", "ratio", "ratio by pair", "target"):
-        table.add_column(name, justify="left" if name == "comparison" else "right")
-    for row in rows:
-        pairs = [b / a if row.faster else a / b for a, b in zip(row.ours, row.theirs, strict=True)]
-        table.add_row(
-            row.what,
-            f"{statistics.median(row.ours):.3f}",
-            f"{statistics.median(row.theirs):.3f}",
-            f"{row.ratio:.2f}",
-            f"{min(pairs):.2f}–{max(pairs):.2f}",
-            row.target,
-        )
-    Console(width=120).print(table)
-
-
-def main() -> None:
-    """Build the wagtail site on a server of its own, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="how many pairs of each comparison (default: 5)")
-    runs = parser.parse_args().runs
+def rows(options: Options) -> list[Row]:
+    """Build the wagtail site on a server of its own, and measure."""
+    runs = options.runs
     with tempfile.TemporaryDirectory() as folder, pg_server(18) as server:
         info = server.create_database("wagtail")
         database = {
@@ -177,19 +118,14 @@ def main() -> None:
             "user": info.user,
             "password": info.password.reveal(),
         }
-        print("building the wagtail site …", file=sys.stderr)
+        tell("building the wagtail site")
         site = wagtail_site(Path(folder), database)
         site.change()
         with open_runbook(site.root, python=site.python, record=False) as runbook:
             runbook.generate()
-            print("measuring …", file=sys.stderr)
-            rows = [
+            tell("measuring")
+            found = [
                 preview_against_sqlmigrate(runbook, site, max(1, runs // 2)),
                 session_against_manage_py(runbook, site, runs),
             ]
-        rows += [open_against_showmigrations(site, runs), open_in_kernel(site, runs)]
-    show(rows)
-
-
-if __name__ == "__main__":
-    main()
+        return [*found, open_against_showmigrations(site, runs), open_in_kernel(site, runs)]
