@@ -1,23 +1,18 @@
-"""pg_dump as a running process: its command line, what it says, its end."""
+"""pg_dump as it is called, and what it says."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
-import subprocess
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mig_kit.postgres.binaries import Binaries
 from mig_kit.postgres.catalog import Table
+from mig_kit.postgres.tool_process import ToolProcess
 
-__all__ = ["DumpProcess", "compression_of", "dump_command"]
+__all__ = ["DumpWords", "compression_of", "dump_command"]
 
 _TABLE = re.compile(r"^pg_dump: dumping contents of table \"(.*)\"$")
-_GRACE_S = 5.0
 
 
 def compression_of(binaries: Binaries) -> str:
@@ -43,81 +38,33 @@ def dump_command(
     return command + [f"--table={_pattern(table)}" for table in tables or ()]
 
 
-class DumpProcess:
-    """Run one pg_dump and read what it says; ``ended`` is set when it and its workers are gone.
+class DumpWords:
+    """Collect what pg_dump says, line by line: the tables it has begun, its warnings, its errors.
 
-    It has a session of its own: Ctrl-C in the terminal does not reach it, ``end()`` does. Should this process
-    die, pg_dump ends at its next word, because nobody holds the other end of its standard error.
+    Should this process die, pg_dump ends at its next word, because nobody holds the other end of its standard error.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], changed: threading.Event) -> None:
+    def __init__(self) -> None:
         self.tables: list[str] = []
         self.warnings: list[str] = []
         self.errors: list[str] = []
-        self._changed = changed
-        self._process = subprocess.Popen(
-            command,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            encoding="utf-8",
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._read, name="mig_kit-pg_dump", daemon=True)
-        self._reader.start()
 
-    @property
-    def ended(self) -> bool:
-        """Tell whether pg_dump and all its workers have ended and all they said is read."""
-        return not self._reader.is_alive()
+    def line(self, line: str) -> None:
+        """Take one line."""
+        if found := _TABLE.match(line):
+            self.tables.append(found[1])
+        elif line.startswith("pg_dump: error: "):
+            self.errors.append(line.removeprefix("pg_dump: error: "))
+        elif line.startswith("pg_dump: detail: ") and self.errors:
+            self.errors[-1] += f" ({line.removeprefix('pg_dump: detail: ')})"
+        elif line.startswith("pg_dump: warning: "):
+            self.warnings.append(line.removeprefix("pg_dump: warning: "))
 
-    def returncode(self) -> int:
-        """Wait for the end and return the exit code."""
-        self._reader.join()
-        return self._process.wait()
-
-    def end(self) -> None:
-        """End pg_dump and its workers, gently, then by force; returns when they are gone."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if self._process.poll() is not None and self.ended:
-                break
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GRACE_S)
-            self._reader.join(_GRACE_S)
-        if self._process.stderr and self.ended:
-            self._process.stderr.close()
-
-    def failure(self) -> str:
-        """Return its last error in one sentence, with its detail."""
-        if self.errors:
-            # A dead worker is only the consequence; what killed it was said before.
-            causes = [line for line in self.errors if "worker process died" not in line]
-            return (causes or self.errors)[0].rstrip(".")
-        code = self.returncode()
-        if code < 0:
-            return f"it was ended by {signal.Signals(-code).name}"
-        return f"it ended with {code} and said nothing"
-
-    def _read(self) -> None:
-        stream = self._process.stderr
-        assert stream is not None
-        for raw in stream:
-            line = raw.rstrip("\n")
-            if found := _TABLE.match(line):
-                self.tables.append(found[1])
-                self._changed.set()
-            elif line.startswith("pg_dump: error: "):
-                self.errors.append(line.removeprefix("pg_dump: error: "))
-            elif line.startswith("pg_dump: detail: ") and self.errors:
-                self.errors[-1] += f" ({line.removeprefix('pg_dump: detail: ')})"
-            elif line.startswith("pg_dump: warning: "):
-                self.warnings.append(line.removeprefix("pg_dump: warning: "))
-        self._changed.set()
+    def failure(self, process: ToolProcess) -> str:
+        """Return its first error in one sentence, with its detail; else how it ended."""
+        # A dead worker is only the consequence; what killed it was said before.
+        causes = [line for line in self.errors if "worker process died" not in line]
+        return (causes or self.errors or [process.how_it_ended()])[0].rstrip(".")
 
 
 def _pattern(table: Table) -> str:

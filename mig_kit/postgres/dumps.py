@@ -1,50 +1,44 @@
-"""Dump a database, and count its rows at the very moment the dump shows."""
+"""Dump a database, and say what it held at the very moment the dump shows."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
-from mig_kit.errors import BackupError, BinariesNotFound, DatabaseError
+from mig_kit.errors import BackupError, BinariesNotFound
 from mig_kit.postgres.binaries import Binaries, find_binaries
-from mig_kit.postgres.catalog import Table, count_rows
-from mig_kit.postgres.catalog import tables as all_tables
+from mig_kit.postgres.catalog import AppliedMigration, Table
 from mig_kit.postgres.connection import Connection, connect, server_version
 from mig_kit.postgres.credentials import tool_connection
-from mig_kit.postgres.dump_process import DumpProcess, compression_of, dump_command
+from mig_kit.postgres.digest import Digest
+from mig_kit.postgres.dump_process import DumpWords, compression_of, dump_command
+from mig_kit.postgres.dump_snapshot import Digester, begin_snapshot
+from mig_kit.postgres.identity import DatabaseIdentity
 from mig_kit.postgres.info import ConnectionInfo
 from mig_kit.postgres.refusal import first_line
+from mig_kit.postgres.tool_process import ToolProcess, interrupted_later
 from mig_kit.progress import Progress, ProgressCallback
 
 __all__ = ["DumpResult", "dump"]
 
 _TICK_S = 0.5
 _LITTLE_SPACE = 1 << 20
-# The snapshot has to outlive whatever limits the role or the database sets. And a count must not be silently
-# smaller than the table: pg_dump reads with row_security off as well.
-_BEGIN = """
-    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL row_security = off;
-    SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
-        ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
-"""
 _SSL_MODES = ("require", "verify-ca", "verify-full")
 
 
 @dataclass(frozen=True, slots=True)
 class DumpResult:
-    """State what was dumped; ``rows`` are counts of the dump's own snapshot, by ``schema.name``.
+    """State what was dumped, and what the database held in the dump's own snapshot.
 
+    ``rows`` and ``sizes`` (bytes, with indexes and TOAST) go by ``schema.name``; ``digests`` are of the same snapshot.
     ``started`` and ``finished`` are UTC, ``files`` names relative to ``path``, ``warnings`` what pg_dump
     warned of.
     """
@@ -60,7 +54,13 @@ class DumpResult:
     rows: Mapping[str, int]
     size_bytes: int
     files: tuple[str, ...]
+    identity: DatabaseIdentity
+    encoding: str
     warnings: tuple[str, ...] = ()
+    digests: tuple[Digest, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    migrations: tuple[AppliedMigration, ...] = ()
+    extensions: tuple[str, ...] = ()
 
 
 def dump(
@@ -72,7 +72,7 @@ def dump(
     tables: Sequence[Table] | None = None,
     binaries: Binaries | None = None,
 ) -> DumpResult:
-    """Dump the database, or only ``tables``, to ``target_dir`` in directory format, and count its rows.
+    """Dump the database, or only ``tables``, to ``target_dir`` in directory format, and digest its rows meanwhile.
 
     ``target_dir`` must not exist or be empty; it is made with mode 0700. On any failure, Ctrl-C included,
     pg_dump is ended and ``target_dir`` removed before the error is raised. ``progress`` is called in the
@@ -113,115 +113,77 @@ def _dump(
     started, clock = datetime.now(UTC), time.monotonic()
     # Said before it is done, for it waits where somebody holds a table in ACCESS EXCLUSIVE mode.
     progress(Progress("backup", "taking a snapshot and listing the tables"))
-    snapshot = _export_snapshot(conn)
-    counted = list(all_tables(conn) if tables is None else tables)
-    changed = threading.Event()
+    moment = begin_snapshot(conn, tables)
     with tool_connection(info) as (conninfo, environment):
-        command = dump_command(binaries, conninfo, target, snapshot=snapshot, jobs=jobs, tables=tables)
-        counter = _Counter(conn, counted, changed)
-        process: DumpProcess | None = None
+        command = dump_command(binaries, conninfo, target, snapshot=moment.snapshot, jobs=jobs, tables=tables)
+        digester, words = Digester(conn, moment.tables), DumpWords()
+        process: ToolProcess | None = None
         try:
-            with _interrupted_later():
-                process = DumpProcess(command, environment, changed)
-            counter.start()
-            _watch(process, counter, changed, target, counted, progress)
+            with interrupted_later():
+                process = ToolProcess(command, environment, words.line)
+            digester.start()
+            _watch(process, words, digester, target, moment.tables, progress)
             if process.returncode() != 0:
-                raise _failed(process.failure(), target)
-            counter.check()
+                raise _failed(words.failure(process), target)
+            digester.check()
         finally:
-            with _interrupted_later():
+            with interrupted_later():
                 if process is not None:
                     process.end()
-                counter.end()
+                digester.end()
     files = sorted(path for path in target.rglob("*") if path.is_file())
     return DumpResult(
         path=target,
-        snapshot=snapshot,
+        snapshot=moment.snapshot,
         started=started,
         finished=datetime.now(UTC),
         duration_s=time.monotonic() - clock,
         server_version=version,
         pg_dump_version=binaries.version,
         compression=compression_of(binaries),
-        rows=counter.rows,
+        rows=digester.rows,
         size_bytes=sum(path.stat().st_size for path in files),
         files=tuple(str(path.relative_to(target)) for path in files),
-        warnings=tuple(process.warnings),
+        identity=moment.identity,
+        encoding=moment.encoding,
+        warnings=tuple(words.warnings),
+        digests=digester.digests,
+        sizes={each.label: each.size_bytes for each in moment.tables},
+        migrations=moment.migrations,
+        extensions=moment.extensions,
     )
 
 
-class _Counter(threading.Thread):
-    """Count the rows in the session that exported the snapshot, while pg_dump runs."""
-
-    def __init__(self, conn: Connection, tables: Sequence[Table], changed: threading.Event) -> None:
-        super().__init__(name="mig_kit-count", daemon=True)
-        self.rows: dict[str, int] = {}
-        self.error: Exception | None = None
-        self.now = ""
-        self._conn, self._tables, self._changed = conn, tables, changed
-
-    def run(self) -> None:
-        try:
-            self.rows = count_rows(self._conn, self._tables, self._say)
-        except Exception as error:
-            self.error = error
-        self._changed.set()
-
-    def check(self) -> None:
-        """Raise what stopped the counting: a backup whose rows could not be counted is none."""
-        if isinstance(self.error, DatabaseError):
-            raise BackupError(f"No backup was kept: {self.error.message}", hint=self.error.hint) from self.error
-        if self.error is not None:
-            raise self.error
-
-    def end(self) -> None:
-        """Cancel what still runs; returns when the thread is done with the connection."""
-        if self.is_alive():
-            with contextlib.suppress(psycopg.Error):
-                self._conn.cancel_safe(timeout=5)
-        if self.ident is not None:
-            self.join(10)
-
-    def _say(self, progress: Progress) -> None:
-        self.now = progress.message
-
-
 def _watch(
-    process: DumpProcess,
-    counter: _Counter,
-    changed: threading.Event,
+    process: ToolProcess,
+    words: DumpWords,
+    digester: Digester,
     target: Path,
     tables: Sequence[Table],
     progress: ProgressCallback,
 ) -> None:
     """Report until both are through, or one has failed: the other's work is then in vain."""
     total, told, next_size = sum(not table.partitioned for table in tables), 0, 0.0
-    while not (process.ended and not counter.is_alive()):
-        counter.check()
-        if process.ended and process.returncode() != 0:
+    while True:
+        ended = process.ended
+        digester.check()
+        if ended and process.returncode() != 0:
             return
-        for table in process.tables[told:]:
+        for table in words.tables[told:]:
             told += 1
             progress(Progress("backup", f"dumping {table}", told, max(total, told), "tables"))
-        if process.ended:
-            progress(Progress("backup", counter.now))
-        elif time.monotonic() > next_size:
+        if ended and not digester.is_alive():
+            break
+        if ended and digester.now is not None:
+            progress(Progress("backup", str(digester.now)))
+        elif not ended and time.monotonic() > next_size:
             next_size = time.monotonic() + _TICK_S
             progress(Progress("backup", "written to disk", _size(target), None, "bytes"))
-        changed.wait(_TICK_S)
-        changed.clear()
-    for table in process.tables[told:]:
-        told += 1
-        progress(Progress("backup", f"dumping {table}", told, max(total, told), "tables"))
+        if ended:
+            digester.join(_TICK_S)
+        else:
+            process.wait(_TICK_S)
     progress(Progress("backup", "written to disk", _size(target), None, "bytes"))
-
-
-def _export_snapshot(conn: Connection) -> str:
-    # One message, so that an idle_in_transaction_session_timeout has no moment to strike before it is lifted.
-    conn.execute(_BEGIN)
-    row = conn.execute("SELECT pg_export_snapshot()").fetchone()
-    assert row is not None
-    return str(row[0])
 
 
 def _needs_ssl(conn: Connection, info: ConnectionInfo) -> bool:
@@ -264,25 +226,9 @@ def _removed_on_failure(target: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with _interrupted_later():
+        with interrupted_later():
             shutil.rmtree(target, ignore_errors=True)
         raise
-
-
-@contextlib.contextmanager
-def _interrupted_later() -> Iterator[None]:
-    """Put Ctrl-C off until the block is through: no pg_dump is left running, no half of a backup."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _size(folder: Path) -> int:

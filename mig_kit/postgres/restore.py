@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mig_kit.postgres.identity import DatabaseIdentity, identify
 from mig_kit.postgres.info import ConnectionInfo
 from mig_kit.postgres.plain_sql import SqlScan, restorable_lines, scan_sql
 from mig_kit.postgres.restore_fit import Fit, fit, fitting_binaries
+from mig_kit.postgres.restore_subset import add_keys, subset
 from mig_kit.postgres.tool_process import ToolProcess, interrupted_later
 from mig_kit.progress import Progress, ProgressCallback
 
@@ -98,6 +99,7 @@ def restore(
     jobs: int = 2,
     source: DatabaseIdentity | None = None,
     without_extensions: bool = False,
+    without_data: Collection[str] = (),
     create_roles: bool = False,
     settings: Mapping[str, str] | None = None,
     progress: ProgressCallback | None = None,
@@ -108,7 +110,8 @@ def restore(
     transaction. Refuses a database that is not empty and the ``source`` itself. An extension the server does not have
     is an error that names it; ``without_extensions`` leaves out those, and all that needs them, and says so.
     Roles that policies or plain SQL name and the server lacks: made, unable to log in, with ``create_roles``; else
-    their policies are left out, and plain SQL is refused. ``settings`` are the sessions', for a scratch server.
+    their policies are left out, and plain SQL is refused. ``without_data``: tables (``schema.table``) that are made
+    without their rows; foreign keys to them are added NOT VALID. ``settings`` are the sessions', for a scratch server.
 
     On any failure, Ctrl-C included, the database is empty again. Raises BackupError, or connect's errors.
     """
@@ -122,6 +125,8 @@ def restore(
         if scan is not None and not scan.complete and archive.pg_dump_version is not None:
             raise BackupError(f"{archive.path.name} lacks pg_dump's last line: it was cut off.", hint=_OTHERWISE)
         plan = fit(conn, archive, scan, without_extensions=without_extensions, create_roles=create_roles)
+        few = subset(archive, without_data)
+        plan = replace(plan, left_out={**plan.left_out, **{each.number: each.text.strip() for each in few.entries}})
         before = contents(conn)
         # A name of its own, by which its sessions are found and ended when it is stopped.
         name = f"mig_kit_restore_{os.getpid()}_{next(_numbers)}"
@@ -131,10 +136,18 @@ def restore(
                 tables = _run_psql(archive, scan, there, version[0], progress)
             else:
                 tables = _run_pg_restore(archive, there, plan, jobs, progress)
+            added, refused = add_keys(conn, few.keys)
         except BaseException:
             with interrupted_later():
                 _clear(conn, info, before, name)
             raise
+    notes = list(plan.notes)
+    if without_data:
+        notes.append(f"Restored without their rows: {', '.join(sorted(without_data))}.")
+    if added:
+        notes.append(f"Added NOT VALID, for they lead to tables without rows: {added} foreign keys.")
+    if refused:
+        notes.append(f"Left out, for they lead to tables without rows: {len(refused)} foreign keys ({refused[0]}).")
     return RestoreResult(
         database=info.safe,
         server_version=version,
@@ -142,7 +155,7 @@ def restore(
         duration_s=time.monotonic() - clock,
         tables=tables,
         left_out=tuple(plan.left_out.values()),
-        notes=plan.notes,
+        notes=tuple(notes),
     )
 
 

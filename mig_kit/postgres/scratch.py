@@ -102,6 +102,10 @@ class Scratch:
         """Return the template that was kept under ``key`` and what was said about it, or None."""
         return self._kept.get(key)
 
+    def is_kept(self, info: ConnectionInfo) -> bool:
+        """Tell whether a database was kept as a template."""
+        return any(each[0].dbname == info.dbname for each in self._kept.values())
+
     def drop(self, info: ConnectionInfo) -> None:
         """Drop a database that was made here, ending the connections to it; nothing happens when it is gone."""
         self._need_own(info)
