@@ -12,9 +12,11 @@ from pathlib import Path
 
 from mig_kit import errors
 from mig_kit.postgres import count_rows, server_version
+from mig_kit.postgres.dump_snapshot import begin_snapshot
 from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.record import redact
-from mig_kit.steps._manifest import Backup, file_entries, made_by, manifest_of
+from mig_kit.steps._backup_files import file_entries, manifest_of
+from mig_kit.steps._manifest import Backup, made_by
 from mig_kit.steps.backups import backup_paths
 from mig_kit.steps.target import Target
 
@@ -47,7 +49,8 @@ def run_backup_script(target: Target, script: Path, progress: ProgressCallback |
     """
     info = target.need_postgres("backup")
     with contextlib.closing(target.connect("backup")) as connection:
-        rows = count_rows(connection)
+        moment = begin_snapshot(connection, None)
+        rows = count_rows(connection, moment.tables)
         version = ".".join(map(str, server_version(connection)))
     folder = target.backups_folder
     before = _states(folder)
@@ -89,9 +92,13 @@ def run_backup_script(target: Target, script: Path, progress: ProgressCallback |
         tool_version=script.name,
         compression="",
         made_by=made_by(),
+        identity=moment.identity,
+        encoding=moment.encoding,
+        extensions=moment.extensions,
+        sizes={each.label: each.size_bytes for each in moment.tables},
+        applied=moment.migrations,
     )
-    made.write_manifest(manifest_of(final))
-    return made
+    return made.written(manifest_of(final))
 
 
 def _run(target: Target, script: Path, progress: ProgressCallback | None) -> None:

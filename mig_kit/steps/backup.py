@@ -12,8 +12,9 @@ from pathlib import Path
 from mig_kit import errors
 from mig_kit.postgres import ConnectionInfo, dump
 from mig_kit.progress import Progress, ProgressCallback
+from mig_kit.steps._backup_files import MANIFEST, FileEntry, file_entries
 from mig_kit.steps._backup_script import backup_script, run_backup_script
-from mig_kit.steps._manifest import MANIFEST, Backup, FileEntry, file_entries, made_by
+from mig_kit.steps._manifest import Backup, made_by
 from mig_kit.steps.target import Target
 
 __all__ = ["Backup", "FileEntry", "backup"]
@@ -69,8 +70,14 @@ def _dump(info: ConnectionInfo, folder: Path, jobs: int, progress: ProgressCallb
             compression=dumped.compression,
             made_by=made_by(),
             warnings=dumped.warnings,
+            identity=dumped.identity,
+            encoding=dumped.encoding,
+            extensions=dumped.extensions,
+            sizes=dict(dumped.sizes),
+            applied=dumped.migrations,
+            digests=dumped.digests,
         )
-        made.write_manifest(partial / MANIFEST)
+        made = made.written(partial / MANIFEST)
         partial.rename(final)
     except BaseException as exc:
         shutil.rmtree(partial, ignore_errors=True)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mig_kit.steps._manifest import MANIFEST, Backup, DamagedManifest
+from mig_kit.steps._backup_files import MANIFEST, VERIFICATION, is_beside
+from mig_kit.steps._manifest import Backup, DamagedManifest
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def backup_paths(folder: Path) -> Iterator[Path]:
     """Yield what in a folder may be a backup: no manifests, nothing hidden, which is where unfinished ones are."""
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if not path.name.startswith(".") and not path.name.endswith("." + MANIFEST) and path.exists():
+            if not path.name.startswith(".") and not is_beside(path) and path.exists():
                 yield path
 
 
@@ -59,19 +60,27 @@ def _row(path: Path) -> tuple[object, ...]:
     found, state = None, "no: it has no manifest"
     try:
         found = Backup.read(path)
-    except DamagedManifest:
-        state = "no: its manifest cannot be read"
+    except DamagedManifest as exc:
+        state = f"no: its manifest {exc}"
     files = [each for each in ([path] if path.is_file() else path.rglob("*")) if each.is_file()]
-    sizes = {each: each.stat().st_size for each in files if each != path / MANIFEST}
+    sizes = {each: each.stat().st_size for each in files if each not in (path / MANIFEST, path / VERIFICATION)}
     if found is None:
         when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         return path.name, when, sum(sizes.values()), len(sizes), None, "unknown", state
     if not found.has_its_files():
         state = "no: its files are not those of its manifest"
     else:
-        state = "yes" if found.verified else "no: not restored yet"
+        state = _verified(found)
     rows = sum(found.rows.values())
     return path.name, found.started, sum(sizes.values()), len(sizes), rows, found.method, state
+
+
+def _verified(backup: Backup) -> str:
+    found = backup.verification
+    if found is None:
+        return "no: not restored yet"
+    when = f"{found.when:%Y-%m-%d %H:%M} UTC"
+    return f"yes: {found.words}, {when}" if found.verified else f"no: {found.reason} ({when})"
 
 
 def _same_database(one: str, other: str) -> bool:
