@@ -1,0 +1,61 @@
+"""Every kind of finding: its id, which never changes, and what it says in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = ["FINDINGS"]
+
+FINDINGS: Mapping[str, str] = MappingProxyType(
+    {
+        # What the files say: check_generated
+        "MK101": "A field is narrowed: rows that do not fit make the migration fail, or are cut.",
+        "MK102": "A column changes to another type: every value has to convert.",
+        "MK103": "A column becomes NOT NULL: a single NULL left in it makes the migration fail.",
+        "MK111": "A column, or the table of a many-to-many relation, is dropped with its values.",
+        "MK112": "A table is dropped with its rows.",
+        "MK113": "A field is removed and one of the same kind added: that looks like a rename.",
+        "MK121": "A migration depends on one that has no file.",
+        "MK122": "A migration depends on one of another app that is not applied.",
+        "MK123": "A field refers to a model whose migration is not depended on.",
+        # Locks, and work under them
+        "MK201": "An index is built while writes to its table wait.",
+        "MK202": "A change of type rewrites the table while nobody can use it.",
+        "MK203": "SET NOT NULL reads the whole table while nobody can use it.",
+        "MK204": "A column that brings a CHECK with it (PositiveIntegerField does) makes every row be checked.",
+        "MK205": "A foreign key is checked for every row while writes to both tables wait.",
+        "MK206": "A CHECK is tried on every row while nobody can use the table.",
+        "MK207": "A unique, primary key or exclusion constraint builds its index while nobody can use the table.",
+        "MK208": "Dropping a foreign key, its column or its table locks the parent table too.",
+        "MK209": "A change of type that is free by itself rebuilds an index while nobody can use the table.",
+        "MK210": "A change of type that is free by itself has a CHECK or a foreign key tried on every row again.",
+        "MK211": "A change of type drops the column's statistics: plans may be bad until ANALYZE.",
+        "MK212": "A change of a key's type rewrites a table that refers to it.",
+        "MK213": "A new column with a value of its own for each row rewrites the table.",
+        "MK214": "A lock of one statement is held while another statement of the transaction works through a table.",
+        "MK215": "A statement that refuses to run in a transaction is in one: the migration fails.",
+        "MK216": "A concurrent index build that failed leaves an invalid index, which nothing here removes.",
+        "MK217": "One transaction locks several large tables.",
+        "MK218": "A maintenance statement works through the table while it is locked.",
+        "MK219": "A statement is known to fail.",
+        "MK220": "Rows are changed in one statement: each stays locked until the transaction ends.",
+        # Code, and what cannot be looked into
+        "MK401": "A RunPython has no reverse: the migration cannot be taken back.",
+        "MK402": "A RunPython uses a model as it is in the code now, not as it was at this migration.",
+        "MK403": "A RunPython does not say which database it means: it uses the default one.",
+        "MK404": "A RunPython goes through a whole table at once, or row by row.",
+        "MK405": "A RunPython runs in one transaction with schema changes, and holds their locks.",
+        "MK406": "What a RunPython does is not known without running it.",
+        "MK407": "A callable default is called once: every row that is there gets the same value.",
+        "MK411": "A raw statement was not recognised: what it locks and does is not known.",
+        "MK412": "A RunSQL has no reverse: the migration cannot be taken back.",
+        "MK413": "Squawk has something to say about a raw statement.",
+        "MK421": "An operation is not Django's own: what it does besides its statements is not known.",
+        "MK422": "An operation could not be replayed: what it does is not known.",
+        # The check itself
+        "MK501": "An ignore rule fits nothing.",
+    }
+)
+"""Id → what such a finding says. 1xx: the files; 2xx: locks and work; 3xx: what the running release sees; 4xx: code;
+5xx: the check itself."""
