@@ -131,9 +131,8 @@ def test_a_role_that_may_not_end_it_is_told_whom_to_ask(place: ConnectionInfo, o
         assert (seen.application, seen.since, seen.state) == ("holder", None, "")
         with pytest.raises(errors.DatabaseError) as caught:
             end_session(look, seen, HowToEnd.TERMINATE)
-    assert caught.value.message.startswith(
-        "The session could not be ended: permission denied to terminate process"
-    ) or ("must be a superuser" in caught.value.message or "must be a member" in caught.value.message)
+    assert caught.value.message.startswith("The session could not be ended: ")
+    assert caught.value.message.endswith(f": {seen}.")
     assert f"SELECT pg_terminate_backend({seen.pid})" in caught.value.hint
     holder.execute("ROLLBACK")
     thread.join(10)
