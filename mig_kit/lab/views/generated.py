@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from mig_kit.hazards import Finding
 from mig_kit.lab.blocks import (
     Block,
     Fold,
-    Group,
     Paragraph,
-    Phrase,
     Source,
-    Table,
     Title,
     Tone,
     View,
     code,
     quiet,
-    state,
     strong,
 )
+from mig_kit.lab.views.findings import finding_blocks
 from mig_kit.lab.views.session import plural
 from mig_kit.steps.generate import Generated, GeneratedFile
 
-__all__ = ["finding_table", "generated_view"]
+__all__ = ["generated_view"]
 
 # A file of more lines than this starts folded.
 _LONG = 80
@@ -41,7 +37,7 @@ def generated_view(generated: Generated) -> View:
         *_notes(generated),
     ]
     if generated.findings:
-        blocks.append(finding_table(generated.findings))
+        blocks += finding_blocks(generated.findings)
     else:
         blocks.append(
             Paragraph(
@@ -68,20 +64,6 @@ def _notes(generated: Generated) -> list[Block]:
         listed = "; ".join(f"{key}: {value}" for key, value in branch.items())
         notes.append(Paragraph(("Merged: ", listed)))
     return notes
-
-
-def finding_table(findings: tuple[Finding, ...]) -> Table:
-    """Return findings by migration: how much each weighs, what it is, what to do."""
-    rows: list[tuple[Phrase, ...] | Group] = []
-    named = ""
-    for each in findings:
-        migration = f"{each.app}.{each.migration}"
-        if migration != named:
-            named = migration
-            rows.append(Group(code(migration)))
-        message: Phrase = (each.operation, "\n", each.message, "\n", strong("Next: "), each.hint)
-        rows.append((code(each.id), state(str(each.severity)), message, quiet(each.evidence)))
-    return Table("Findings", ("id", "severity", "finding", "known by"), tuple(rows))
 
 
 def _file(file: GeneratedFile) -> Fold:
