@@ -17,6 +17,7 @@ from mig_kit.steps.criteria import SuccessCriteria
 from mig_kit.steps.generate import Generated
 from mig_kit.steps.preflight import Preflight
 from mig_kit.steps.preview import SqlPlan
+from mig_kit.steps.rehearse import Rehearsal
 from mig_kit.steps.review import ModelChanges
 from mig_kit.steps.verify import Verification
 
@@ -32,6 +33,7 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     Generated: views.generated_view,
     ModelChanges: views.changes_view,
     Preflight: views.preflight_view,
+    Rehearsal: views.rehearsal_view,
     Runbook: views.runbook_view,
     SqlPlan: views.sql_view,
     SuccessCriteria: views.criteria_view,

@@ -6,6 +6,7 @@ from mig_kit.lab.views.applied import applied_view
 from mig_kit.lab.views.backup import backup_view
 from mig_kit.lab.views.changes import changes_view
 from mig_kit.lab.views.generated import generated_view
+from mig_kit.lab.views.rehearsal import rehearsal_view
 from mig_kit.lab.views.session import criteria_view, finished_view, preflight_view, runbook_view, traceback_view
 from mig_kit.lab.views.sql import sql_view
 from mig_kit.lab.views.verification import verification_view
@@ -18,6 +19,7 @@ __all__ = [
     "finished_view",
     "generated_view",
     "preflight_view",
+    "rehearsal_view",
     "runbook_view",
     "sql_view",
     "traceback_view",
