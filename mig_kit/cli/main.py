@@ -14,6 +14,7 @@ import click
 from mig_kit import errors
 from mig_kit._version import __version__
 from mig_kit.cli import looks, notebooks, steps
+from mig_kit.cli.check import check
 from mig_kit.cli.demo import demo
 from mig_kit.cli.doctor import doctor
 from mig_kit.cli.exits import Exit, Stopped, Terminated, exit_code
@@ -28,6 +29,7 @@ COMMANDS = (
     steps.backup,
     steps.generate,
     looks.preview,
+    check,
     steps.apply,
     steps.verify,
     looks.query,

@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["count", "for_terminal", "program"]
 
 # The library speaks to notebooks; these are the same steps in a shell.
-_CALL = re.compile(r"rb\.(apply|backup|generate|preview|query|review|status|verify)\(((?:'[^']*'(?:, )?)*)\)")
+_CALL = re.compile(r"rb\.(apply|backup|check|generate|preview|query|review|status|verify)\(((?:'[^']*'(?:, )?)*)\)")
 _CALLS = (
     (re.compile(r"rb\.preview\('([^']+)', '([^']+)', backwards=True\)"), r"mig-kit preview \1 \2 --backwards"),
     (re.compile(r"rb\.preview\(app, name, backwards=True\)"), "mig-kit preview APP NAME --backwards"),

@@ -6,6 +6,7 @@ What the lexer cannot be trusted with (a backslash before a quote, MySQL's ``#``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["NotRead", "Reader", "Word", "read_statements", "split_at_commas"]
@@ -37,8 +38,12 @@ class Word(NamedTuple):
         return self.text.lower() if self.kind == "word" else None
 
 
-def read_statements(sql: str) -> list[tuple[str, list[Word]]]:
-    """Split a text into statements, each as written and as words, comments left out; raises NotRead."""
+@lru_cache(maxsize=2048)
+def read_statements(sql: str) -> tuple[tuple[str, tuple[Word, ...]], ...]:
+    """Split a text into statements, each as written and as words, comments left out; raises NotRead.
+
+    Kept: one statement is read for what it locks, and again for what it leaves behind.
+    """
     from sqlparse import lexer
 
     if len(sql) > _LONGEST:
@@ -60,7 +65,7 @@ def read_statements(sql: str) -> list[tuple[str, list[Word]]]:
             continue
         words += _words(value, str(kind))
     found.append(("".join(text).strip(), words))
-    return [(statement, words) for statement, words in found if words]
+    return tuple((statement, tuple(words)) for statement, words in found if words)
 
 
 def _words(value: str, kind: str) -> list[Word]:

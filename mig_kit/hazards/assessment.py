@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from mig_kit.hazards.facts import RelationLock, Work
-from mig_kit.hazards.finding import Finding
+from mig_kit.hazards.finding import Finding, Severity
 
 if TYPE_CHECKING:
     import pandas
@@ -109,11 +109,16 @@ class MigrationAssessment:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """State what a plan would do, in the order it would run. ``project``: its root; ``database``: the alias."""
+    """State what a plan would do, in the order it would run. ``project``: its root; ``database``: the alias.
+
+    ``notes``: what to know about how it was looked at. ``remarks``: findings about no migration of the plan.
+    """
 
     project: str
     database: str
     migrations: tuple[MigrationAssessment, ...]
+    notes: tuple[str, ...] = ()
+    remarks: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
         unsafe = sum(each.lock_safety.kind is VerdictKind.UNSAFE for each in self.migrations)
@@ -122,7 +127,12 @@ class Assessment:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Every finding, in order."""
-        return tuple(each for migration in self.migrations for each in migration.findings)
+        return tuple(each for migration in self.migrations for each in migration.findings) + self.remarks
+
+    @property
+    def hazards(self) -> tuple[Finding, ...]:
+        """The findings that somebody has to answer: those of severity error or warning."""
+        return tuple(each for each in self.findings if each.severity is not Severity.INFO)
 
     def of(self, app: str, name: str) -> MigrationAssessment | None:
         """Return one migration's assessment, None when it is not in the plan."""
@@ -130,12 +140,17 @@ class Assessment:
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``mig-kit check --json``; see ``assessment.schema.json``."""
-        return {
+        document: dict[str, Any] = {
             "schema": SCHEMA,
             "project": self.project,
             "database": self.database,
             "migrations": [each.as_json() for each in self.migrations],
         }
+        if self.notes:
+            document["notes"] = list(self.notes)
+        if self.remarks:
+            document["findings"] = [each.as_json() for each in self.remarks]
+        return document
 
     def to_frame(self) -> pandas.DataFrame:
         """Return one row a migration: migration, lock safety, old code, reversible, findings, why."""

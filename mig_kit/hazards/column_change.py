@@ -10,7 +10,7 @@ from mig_kit.hazards.column_types import ColumnType, is_free_change, is_plain, k
 from mig_kit.hazards.facts import Draft, WorkKind
 from mig_kit.hazards.locks import LockMode
 
-__all__ = ["add_column", "change_type", "set_expression", "skip_reference_clauses"]
+__all__ = ["add_column", "change_type", "set_expression", "skip_reference_clauses", "type_words"]
 
 _CLAUSE_WORDS = """CHECK COLLATE COMPRESSION CONSTRAINT DEFAULT DEFERRABLE GENERATED INITIALLY NOT NULL PRIMARY
     REFERENCES STORAGE UNIQUE USING"""
@@ -28,7 +28,7 @@ _NO_FUNCTIONS = ("CAST", "AND", "OR", "NOT", "IN", "ANY", "CASE", "WHEN", "THEN"
 
 def add_column(draft: Draft, info: TableInfo, column: str, reader: Reader) -> bool:
     """Read a column's type and clauses; False when one was not recognised."""
-    kind = parse_type(_text(reader.until(*_CLAUSES)))
+    kind = parse_type(type_words(reader))
     default: list[Word] | None = None
     not_null = identity = False
     parent: str | None = None
@@ -85,6 +85,11 @@ def add_column(draft: Draft, info: TableInfo, column: str, reader: Reader) -> bo
             draft.work(WorkKind.SCAN, info.label, f"every row is looked up in {other.label}")
             draft.work(WorkKind.SCAN, other.label)
     return True
+
+
+def type_words(reader: Reader) -> str:
+    """Read a type, up to the first clause of a column, and return it as PostgreSQL writes it."""
+    return _text(reader.until(*_CLAUSES))
 
 
 def _default(reader: Reader) -> list[Word]:

@@ -30,7 +30,8 @@ class Finding:
     ``evidence`` is one of ``measured`` (on a copy), ``catalog`` (from this database), ``rule`` (from the operation
     alone) and ``unknown``. ``relation``, ``lock``, ``work`` and ``blocks``: the table that traffic would wait for, the
     mode, what goes on meanwhile, and who waits, where the finding is about that. ``code``: the migration to write
-    instead, as Python text, where there is one.
+    instead, as Python text, where there is one. ``ignored``: the reason why the project's configuration says that it
+    is no matter; its severity is info then. ``file``, ``line``: where the operation stands.
     """
 
     id: str
@@ -46,6 +47,9 @@ class Finding:
     work: Work | None = None
     blocks: Blocks = Blocks.NOTHING
     code: str = ""
+    ignored: str = ""
+    file: str | None = None
+    line: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data; the hint holds the code to write instead, where there is some."""
@@ -58,6 +62,6 @@ class Finding:
             "work": str(self.work) if self.work else None,
             "blocks": str(self.blocks),
             "evidence": self.evidence,
-            "message": self.message,
+            "message": f"{self.message} Ignored: {self.ignored}" if self.ignored else self.message,
             "hint": f"{self.hint}\n\n{self.code}" if self.code else self.hint,
         }

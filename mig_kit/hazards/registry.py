@@ -46,7 +46,7 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "MK403": "A RunPython does not say which database it means: it uses the default one.",
         "MK404": "A RunPython goes through a whole table at once, or row by row.",
         "MK405": "A RunPython runs in one transaction with schema changes, and holds their locks.",
-        "MK406": "What a RunPython does is not known without running it.",
+        "MK406": "What a RunPython does cannot be read from its source.",
         "MK407": "A callable default is called once: every row that is there gets the same value.",
         "MK411": "A raw statement was not recognised: what it locks and does is not known.",
         "MK412": "A RunSQL has no reverse: the migration cannot be taken back.",

@@ -11,6 +11,7 @@ from typing import Any
 
 from mig_kit.errors import AmbiguousProject, ConfigError
 from mig_kit.project._files import is_file
+from mig_kit.project.check_config import CheckConfig, read_check
 from mig_kit.project.env_file import Variables
 
 __all__ = ["Config", "find_config"]
@@ -23,7 +24,8 @@ class Config:
     ``python``, ``settings``, ``stage``, ``database``: as the arguments of the same name. ``queries``: the
     user's verification queries, name to SQL. ``masked_columns``: columns whose values are never shown.
     ``environ``: variables for the worker, which win over the environment. ``backup_script``: the project's
-    own script. Relative paths count from ``folder``, that of ``source``, the file read.
+    own script. ``check``: how the check for hazards works. Relative paths count from ``folder``, that of ``source``,
+    the file read.
     """
 
     python: str | None = None
@@ -34,6 +36,7 @@ class Config:
     masked_columns: tuple[str, ...] = ()
     environ: Variables = field(default_factory=Variables)
     backup_script: str | None = None
+    check: CheckConfig = field(default_factory=CheckConfig)
     source: Path | None = None
 
     @property
@@ -44,7 +47,7 @@ class Config:
 
 _TEXT = ("python", "settings", "stage", "database", "backup_script")
 _TABLES = ("queries", "environ")
-_KEYS = (*_TEXT, *_TABLES, "masked_columns")
+_KEYS = (*_TEXT, *_TABLES, "check", "masked_columns")
 _MISSPELT = ("mig-kit", "migkit", "mig_Kit")
 
 
@@ -133,6 +136,8 @@ def _config(path: Path, label: str, table: Mapping[str, Any]) -> Config:
     values["masked_columns"] = tuple(
         _string(label, f"masked_columns[{index}]", column) for index, column in enumerate(columns)
     )
+    if "check" in table:
+        values["check"] = read_check(label, table["check"])
     return Config(**values, source=path)
 
 

@@ -21,6 +21,7 @@ from mig_kit.runbook._who import commit_of, user_name
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import backup as backup_step
 from mig_kit.steps import backups as backups_step
+from mig_kit.steps import check_plan as check_step
 from mig_kit.steps import generate as generate_step
 from mig_kit.steps import preflight as preflight_step
 from mig_kit.steps import preview as preview_step
@@ -32,6 +33,8 @@ from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
     import pandas
+
+    from mig_kit.hazards.assessment import Assessment
 
 __all__ = ["Runbook"]
 
@@ -229,6 +232,17 @@ class Runbook:
             count = sum(len(each.statements) for each in result.migrations)
             outcome["summary"] = f"{len(result.migrations)} migrations, {count} statements"
             outcome["sql"] = result.text
+            return result
+
+    def check(self, app: str | None = None, name: str | None = None, *, ask_database: bool = True) -> Assessment:
+        """Return what the pending migrations, an app's, or one would do to a live database; runs none of it.
+
+        With ``ask_database=False`` it follows from the migrations alone, for tables of any size.
+        """
+        with self._step("check", app=app, name=name) as outcome:
+            result = check_step.check_plan(self.target, app, name, ask_database=ask_database)
+            outcome["summary"] = f"{len(result.migrations)} migrations, {len(result.hazards)} hazards"
+            outcome["assessment"] = result.as_json()
             return result
 
     def apply(

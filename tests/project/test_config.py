@@ -80,7 +80,7 @@ def test_names_an_unknown_key_and_the_nearest(tmp_path: Path) -> None:
         f"{path} has an unknown key 'setings'.\nNext: did you mean 'settings'?"
     )
     assert "did you mean 'masked_columns'?" in refused(tmp_path, "masked-columns = []")
-    assert "the keys are backup_script, database," in refused(tmp_path, "zzz = 1")
+    assert "the keys are backup_script, check, database," in refused(tmp_path, "zzz = 1")
 
 
 def test_says_how_to_write_a_table_that_stands_in_the_wrong_file(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def operation_data(operation, app_label, state, connection):
     old_name = getattr(operation, "old_name", None)
     new_name = getattr(operation, "new_name", None)
     before = _state_field(state, app_label, model, name or old_name)
+    code, imports = operation_code(operation)
     return {
         "class": type(operation).__name__,
         "describe": operation.describe(),
@@ -31,12 +32,62 @@ def operation_data(operation, app_label, state, connection):
         "name": name,
         "old_name": old_name,
         "new_name": new_name,
-        "before": field_data(before, connection),
-        "after": field_data(getattr(operation, "field", None), connection),
+        "before": field_data(before, connection, name or old_name),
+        "after": field_data(getattr(operation, "field", None), connection, name),
+        "table": _table(state, app_label, model, connection),
+        "index": _part(getattr(operation, "index", None)),
+        "constraint": _part(getattr(operation, "constraint", None)),
+        "code": code,
+        "imports": imports,
         "reversible": bool(operation.reversible),
         "reduces_to_sql": bool(operation.reduces_to_sql),
         "elidable": bool(operation.elidable),
     }
+
+
+def operation_code(operation):
+    """Return an operation as Python text and the import lines it needs; (None, []) where it cannot be written."""
+    from django.db.migrations.writer import OperationWriter
+
+    try:
+        code, imports = OperationWriter(operation, indentation=0).serialize()
+    except Exception:  # a custom operation may not be made for it
+        return None, []
+    return code.rstrip().rstrip(","), sorted(imports)
+
+
+def _part(part):
+    """Return an index or a constraint: class, name, fields and Python text."""
+    from django.db.migrations.writer import MigrationWriter
+
+    if part is None or not hasattr(part, "deconstruct"):
+        return None
+    try:
+        code, imports = MigrationWriter.serialize(part)
+    except ValueError:
+        code, imports = None, []
+    return {
+        "class": type(part).__name__,
+        "name": getattr(part, "name", None),
+        "fields": list(getattr(part, "fields", None) or ()),
+        "condition": getattr(part, "condition", None) is not None,
+        "expressions": bool(getattr(part, "expressions", None)),
+        "code": code,
+        "imports": sorted(imports),
+    }
+
+
+def _table(state, app_label, model, connection):
+    """Return the name of a model's table before the operation; of a model that it creates, None."""
+    from django.db.backends.utils import truncate_name
+
+    known = state.models.get((app_label, (model or "").lower()))
+    if known is None:
+        return None
+    table = known.options.get("db_table") or truncate_name(
+        f"{app_label}_{known.name.lower()}", connection.ops.max_name_length()
+    )
+    return table.strip('"').replace('"."', ".")
 
 
 def symbol(operation):
@@ -65,10 +116,11 @@ def _state_field(state, app_label, model, name):
     return dict(known.fields).get(name)
 
 
-def field_data(field, connection):
+def field_data(field, connection, name=None):
     """Return a field: class, its keyword arguments as Python text, null, whether it has a default, its column type.
 
-    The column type is None where it cannot be told without a rendered model (relations).
+    The column type is None where it cannot be told without a rendered model (relations). ``default_callable``: the
+    callable that is its default, by its name.
     """
     if field is None:
         return None
@@ -90,6 +142,8 @@ def field_data(field, connection):
         "unique": bool(field.unique),
         "has_default": bool(field.has_default()),
         "has_db_default": "db_default" in kwargs,
+        "default_callable": _callable_name(field.default),
+        "column": _column(field, name),
         "max_length": getattr(field, "max_length", None),
         "max_digits": getattr(field, "max_digits", None),
         "decimal_places": getattr(field, "decimal_places", None),
@@ -108,3 +162,21 @@ def field_code(field):
         return MigrationWriter.serialize(field)[0]
     except ValueError:  # a default that cannot be written into a migration; makemigrations will say so
         return f"models.{type(field).__name__}(…)"
+
+
+def _callable_name(default):
+    """Return a callable's name with its module, None for a value."""
+    from django.db.models import NOT_PROVIDED
+
+    if default is NOT_PROVIDED or not callable(default):
+        return None
+    name = getattr(default, "__qualname__", type(default).__qualname__)
+    module = getattr(default, "__module__", None) or type(default).__module__
+    return name if module == "builtins" else f"{module}.{name}"
+
+
+def _column(field, name):
+    """Return the name of a field's column, None where it has none or that is not known."""
+    if field.many_to_many or name is None:
+        return None
+    return field.db_column or (f"{name}_id" if field.is_relation else name)

@@ -8,7 +8,7 @@ from .wire import clean
 
 # What this package uses of the standard library is imported here, before the project's folder comes onto the path:
 # a json.py or queue.py of the project's must not take its place.
-STANDARD = "ast contextlib difflib io itertools re runpy time traceback uuid warnings weakref"
+STANDARD = "ast contextlib difflib io itertools re runpy threading time traceback types typing uuid warnings weakref"
 for _name in STANDARD.split():
     import_module(_name)
 
@@ -25,6 +25,7 @@ METHODS = {
     "model_counts": "checks",
     "operations": "graph",
     "plan": "graph",
+    "replay": "replay",
     "sql": "sql",
     "system_checks": "checks",
 }

@@ -1,0 +1,413 @@
+"""The catalog as it is after a statement: what a plan makes, drops and renames is known to the statements after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mig_kit.hazards._definitions import Defined, read_column, read_constraint, read_index
+from mig_kit.hazards._words import NotRead, Reader, read_statements, split_at_commas
+from mig_kit.hazards.catalog import Catalog, Column, TableInfo
+from mig_kit.hazards.column_change import type_words
+
+__all__ = ["catalog_after", "renamed_table"]
+
+_ON_TABLE = ("CONSTRAINT", "CHECK", "UNIQUE", "PRIMARY", "FOREIGN", "EXCLUDE")
+
+
+def catalog_after(catalog: Catalog, statement: str) -> Catalog:
+    """Return the catalog after one statement has run.
+
+    What is not understood changes nothing: such a statement is ``unknown`` to the classification, and so is what
+    depends on it.
+    """
+    try:
+        read = read_statements(statement)
+    except NotRead:
+        return catalog
+    tables = dict(catalog.tables)
+    for _text, words in read:
+        reader = Reader(words)
+        for start, change in _READERS.items():
+            if reader.take(*start.split()):
+                change(tables, reader)
+                break
+    return replace(catalog, tables=tables)
+
+
+def renamed_table(statement: str) -> tuple[str, str] | None:
+    """Return (old, new) of ALTER TABLE … RENAME TO."""
+    try:
+        read = read_statements(statement)
+    except NotRead:
+        return None
+    for _text, words in read:
+        reader = Reader(words)
+        if reader.take("ALTER", "TABLE"):
+            name = _altered(reader)
+            new = reader.identifier() if name and reader.take("RENAME", "TO") else None
+            if name and new:
+                return name, _beside(name, new)
+    return None
+
+
+def _beside(name: str, new: str) -> str:
+    """Return a new name in the schema of the old one."""
+    schema, dot, _name = name.rpartition(".")
+    return f"{schema}{dot}{new}"
+
+
+def _altered(reader: Reader) -> str | None:
+    reader.take("IF", "EXISTS")
+    reader.take("ONLY")
+    name = reader.relation()
+    reader.take("*")
+    return name
+
+
+Tables = dict[str, TableInfo]
+
+
+def _key(tables: Mapping[str, TableInfo], name: str) -> str | None:
+    """Return the label under which a table is known."""
+    if name in tables:
+        return name
+    return next((label for label, info in tables.items() if f"{info.schema}.{info.name}" == name), None)
+
+
+def _create_table(tables: Tables, reader: Reader) -> None:
+    reader.take("IF", "NOT", "EXISTS")
+    name = reader.relation()
+    inside = reader.parentheses()
+    if name is None or inside is None or _key(tables, name):
+        return
+    info = TableInfo(
+        label=name,
+        name=name.rpartition(".")[2],
+        size_bytes=0,
+        row_estimate=0,
+        columns={},
+        indexes=(),
+        checks=(),
+        foreign_keys=(),
+        referenced_by=(),
+        dependents=(),
+    )
+    for part in split_at_commas(inside):
+        item = Reader(part)
+        if item.peek() in _ON_TABLE:
+            defined = read_constraint(name, item, info.columns or ())
+        else:
+            defined = read_column(name, item)
+        info = _with(info, defined)
+    tables[name] = info
+    _refer(tables, info)
+
+
+def _with(info: TableInfo, defined: Defined | None) -> TableInfo:
+    """Return a table with what was defined."""
+    if defined is None:
+        return info
+    columns = info.columns
+    if defined.column is not None and columns is not None:
+        columns = {**columns, defined.column.name: defined.column}
+    return replace(
+        info,
+        columns=columns,
+        indexes=None if info.indexes is None else (*info.indexes, *defined.indexes),
+        checks=None if info.checks is None else (*info.checks, *defined.checks),
+        foreign_keys=None if info.foreign_keys is None else (*info.foreign_keys, *defined.foreign_keys),
+    )
+
+
+def _refer(tables: Tables, info: TableInfo) -> None:
+    """Tell the parents which foreign keys a table has now."""
+    for label, parent in list(tables.items()):
+        if parent.referenced_by is None:
+            continue
+        others = tuple(key for key in parent.referenced_by if key.table != info.label)
+        own = tuple(key for key in info.foreign_keys or () if _key(tables, key.parent) == label)
+        if parent.referenced_by != (*others, *own):
+            tables[label] = replace(tables[label], referenced_by=(*others, *own))
+
+
+def _alter_table(tables: Tables, reader: Reader) -> None:
+    name = _altered(reader)
+    label = _key(tables, name) if name else None
+    if label is None:
+        return
+    for words in split_at_commas(reader.rest):
+        label = _alter(tables, label, Reader(words))
+    _refer(tables, tables[label])
+
+
+def _alter(tables: Tables, label: str, action: Reader) -> str:
+    """Do one action of ALTER TABLE; returns the table's label afterwards."""
+    info = tables[label]
+    if action.take("RENAME", "TO"):
+        new = action.identifier()
+        return _rename_table(tables, label, _beside(label, new)) if new else label
+    if action.take("RENAME", "CONSTRAINT"):
+        old = action.identifier()
+        new = action.identifier() if action.take("TO") else None
+        tables[label] = _rename_constraint(info, old, new) if old and new else info
+    elif action.take("RENAME"):
+        action.take("COLUMN")
+        old = action.identifier()
+        new = action.identifier() if action.take("TO") else None
+        if old and new:
+            _rename_column(tables, label, old, new)
+    elif action.take("ADD"):
+        if action.peek() in _ON_TABLE:
+            defined = read_constraint(label, action, info.columns or ())
+        else:
+            action.take("COLUMN")
+            action.take("IF", "NOT", "EXISTS")
+            defined = read_column(label, action)
+        tables[label] = _with(info, defined)
+    elif action.take("DROP", "CONSTRAINT"):
+        action.take("IF", "EXISTS")
+        tables[label] = _without_constraint(info, action.identifier())
+    elif action.take("DROP"):
+        action.take("COLUMN")
+        action.take("IF", "EXISTS")
+        tables[label] = _without_column(info, action.identifier())
+    elif action.take("VALIDATE", "CONSTRAINT"):
+        tables[label] = _validated(info, action.identifier())
+    elif action.take("ALTER") and action.peek() != "CONSTRAINT":
+        action.take("COLUMN")
+        column = action.identifier()
+        known = (info.columns or {}).get(column or "")
+        if known is not None:
+            tables[label] = replace(info, columns={**(info.columns or {}), known.name: _altered_column(known, action)})
+    return label
+
+
+def _altered_column(column: Column, action: Reader) -> Column:
+    if action.take("SET", "NOT", "NULL"):
+        return replace(column, not_null=True)
+    if action.take("DROP", "NOT", "NULL"):
+        return replace(column, not_null=False)
+    if action.take("SET", "DEFAULT"):
+        return replace(column, default=" ".join(word.text for word in action.rest))
+    if action.take("DROP", "DEFAULT"):
+        return replace(column, default=None)
+    if action.take("DROP", "IDENTITY"):
+        return replace(column, identity=False)
+    if action.take("DROP", "EXPRESSION"):
+        return replace(column, generated="")
+    if action.take("ADD", "GENERATED"):
+        return replace(column, identity=True, not_null=True)
+    action.take("SET", "DATA")
+    if action.take("TYPE"):
+        kind = type_words(action)
+        return replace(column, type=kind, collation=action.relation() if action.take("COLLATE") else None)
+    return column
+
+
+def _rename_table(tables: Tables, old: str, new: str) -> str:
+    info = tables.pop(old)
+    tables[new] = replace(info, label=new, name=new.rpartition(".")[2])
+    for label, each in list(tables.items()):
+        tables[label] = replace(
+            each,
+            foreign_keys=_each(each.foreign_keys, lambda key: replace(key, **_moved(key.table, key.parent, old, new))),
+            referenced_by=_each(
+                each.referenced_by, lambda key: replace(key, **_moved(key.table, key.parent, old, new))
+            ),
+            partitions=tuple(new if part == old else part for part in each.partitions),
+        )
+    return new
+
+
+def _moved(table: str, parent: str, old: str, new: str) -> dict[str, str]:
+    return {"table": new if table == old else table, "parent": new if parent == old else parent}
+
+
+def _each(given: tuple[Any, ...] | None, change: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    return None if given is None else tuple(change(each) for each in given)
+
+
+def _swapped(names: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
+    return tuple(new if name == old else name for name in names)
+
+
+def _rename_column(tables: Tables, label: str, old: str, new: str) -> None:
+    info = tables[label]
+    columns = info.columns
+    if columns is not None:
+        columns = {new if name == old else name: column for name, column in columns.items()}
+        if new in columns:
+            columns[new] = replace(columns[new], name=new)
+    tables[label] = replace(
+        info,
+        columns=columns,
+        indexes=_each(
+            info.indexes,
+            lambda index: replace(
+                index, columns=_swapped(index.columns, old, new), keys=_swapped(index.keys, old, new)
+            ),
+        ),
+        checks=_each(
+            info.checks,
+            lambda check: replace(
+                check,
+                columns=_swapped(check.columns, old, new),
+                proves_not_null=new if check.proves_not_null == old else check.proves_not_null,
+            ),
+        ),
+        not_nulls=tuple(replace(each, column=new) if each.column == old else each for each in info.not_nulls),
+        foreign_keys=_each(info.foreign_keys, lambda key: replace(key, columns=_swapped(key.columns, old, new))),
+        referenced_by=_each(
+            info.referenced_by, lambda key: replace(key, parent_columns=_swapped(key.parent_columns, old, new))
+        ),
+        dependents=_each(info.dependents, lambda other: replace(other, columns=_swapped(other.columns, old, new))),
+    )
+    for other, each in list(tables.items()):
+        if other != label and any(key.parent == label for key in each.foreign_keys or ()):
+            tables[other] = replace(
+                each,
+                foreign_keys=_each(
+                    each.foreign_keys,
+                    lambda key: (
+                        replace(key, parent_columns=_swapped(key.parent_columns, old, new))
+                        if key.parent == label
+                        else key
+                    ),
+                ),
+            )
+
+
+def _rename_constraint(info: TableInfo, old: str, new: str) -> TableInfo:
+    def renamed(each: Any) -> Any:
+        return replace(each, name=new) if each.name == old else each
+
+    return replace(
+        info,
+        indexes=_each(
+            info.indexes,
+            lambda index: replace(index, name=new, constraint=new) if index.constraint == old else index,
+        ),
+        checks=_each(info.checks, renamed),
+        foreign_keys=_each(info.foreign_keys, renamed),
+    )
+
+
+def _without_constraint(info: TableInfo, name: str | None) -> TableInfo:
+    def kept(given: tuple[Any, ...] | None, of: str = "name") -> tuple[Any, ...] | None:
+        return None if given is None else tuple(each for each in given if getattr(each, of) != name)
+
+    return replace(
+        info,
+        indexes=kept(info.indexes, "constraint"),
+        checks=kept(info.checks),
+        not_nulls=kept(info.not_nulls) or (),
+        foreign_keys=kept(info.foreign_keys),
+    )
+
+
+def _without_column(info: TableInfo, name: str | None) -> TableInfo:
+    def kept(given: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return None if given is None else tuple(each for each in given if name not in each.columns)
+
+    columns = info.columns
+    return replace(
+        info,
+        columns=None if columns is None else {key: column for key, column in columns.items() if key != name},
+        indexes=kept(info.indexes),
+        checks=kept(info.checks),
+        not_nulls=tuple(each for each in info.not_nulls if each.column != name),
+        foreign_keys=kept(info.foreign_keys),
+        dependents=kept(info.dependents),
+    )
+
+
+def _validated(info: TableInfo, name: str | None) -> TableInfo:
+    def valid(each: Any) -> Any:
+        return replace(each, valid=True) if each.name == name else each
+
+    return replace(
+        info,
+        checks=_each(info.checks, valid),
+        foreign_keys=_each(info.foreign_keys, valid),
+        not_nulls=tuple(valid(each) for each in info.not_nulls),
+    )
+
+
+def _create_index(tables: Tables, reader: Reader) -> None:
+    start = reader.at
+    read = read_index(reader)
+    label = _key(tables, read[0]) if read else None
+    if label is None:
+        return
+    info = tables[label]
+    if info.indexes is None:
+        return
+    reader.at = start
+    read = read_index(reader, info.columns or ())
+    assert read is not None
+    unique = any(word.key == "UNIQUE" for word in reader.words[:2])
+    tables[label] = replace(info, indexes=(*info.indexes, replace(read[1], unique=unique)))
+
+
+def _drop_index(tables: Tables, reader: Reader) -> None:
+    reader.take("CONCURRENTLY")
+    reader.take("IF", "EXISTS")
+    names = {name.rpartition(".")[2] for name in reader.relations() or ()}
+    for label, info in list(tables.items()):
+        if any(index.name in names for index in info.indexes or ()):
+            tables[label] = replace(info, indexes=tuple(i for i in info.indexes or () if i.name not in names))
+
+
+def _alter_index(tables: Tables, reader: Reader) -> None:
+    reader.take("IF", "EXISTS")
+    old = reader.relation()
+    new = reader.identifier() if reader.take("RENAME", "TO") else None
+    if old is None or new is None:
+        return
+    old = old.rpartition(".")[2]
+    for label, info in list(tables.items()):
+        if any(index.name == old for index in info.indexes or ()):
+            tables[label] = replace(
+                info,
+                indexes=_each(info.indexes, lambda index: replace(index, name=new) if index.name == old else index),
+            )
+
+
+def _drop_table(tables: Tables, reader: Reader) -> None:
+    reader.take("IF", "EXISTS")
+    labels = [_key(tables, name) for name in reader.relations() or ()]
+    for label in labels:
+        if label is None:
+            continue
+        del tables[label]
+        for other, info in list(tables.items()):
+            keys = tuple(key for key in info.foreign_keys or () if key.parent != label)
+            incoming = tuple(key for key in info.referenced_by or () if key.table != label)
+            if len(keys) != len(info.foreign_keys or ()) or len(incoming) != len(info.referenced_by or ()):
+                tables[other] = replace(info, foreign_keys=keys, referenced_by=incoming)
+
+
+def _drop_view(tables: Tables, reader: Reader) -> None:
+    reader.take("IF", "EXISTS")
+    names = set(reader.relations() or ())
+    for label, info in list(tables.items()):
+        if any(other.kind == "view" and other.name in names for other in info.dependents or ()):
+            tables[label] = replace(
+                info, dependents=tuple(o for o in info.dependents or () if o.kind != "view" or o.name not in names)
+            )
+
+
+_READERS: dict[str, Callable[[Tables, Reader], None]] = {
+    "ALTER INDEX": _alter_index,
+    "ALTER TABLE": _alter_table,
+    "CREATE INDEX": _create_index,
+    "CREATE TABLE": _create_table,
+    "CREATE UNIQUE INDEX": _create_index,
+    "CREATE UNLOGGED TABLE": _create_table,
+    "DROP INDEX": _drop_index,
+    "DROP MATERIALIZED VIEW": _drop_view,
+    "DROP TABLE": _drop_table,
+    "DROP VIEW": _drop_view,
+}
