@@ -5,14 +5,15 @@ from __future__ import annotations
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mig_kit.errors import BackupError
-from mig_kit.postgres.archive import open_text
+from mig_kit.postgres.archive import Archive, open_text
+from mig_kit.progress import Progress, ProgressCallback
 
-__all__ = ["SqlScan", "policy_roles", "restorable_lines", "scan_sql"]
+__all__ = ["SqlScan", "policy_roles", "restorable_lines", "scan_whole"]
 
 _COPY = re.compile(rb"COPY .* FROM stdin;\s*$", re.IGNORECASE)
 _META = re.compile(rb"\\([A-Za-z!?]+)")
@@ -40,22 +41,25 @@ _AGAIN = "make the backup again: mig-kit backup"
 class SqlScan:
     """State what was found on reading a plain SQL dump to its end.
 
-    ``complete``: pg_dump's own last line is there; a script that was cut off lacks it. ``roles``: owners and grantees.
+    ``roles``: owners and grantees.
     """
 
-    complete: bool
     roles: tuple[str, ...]
     extensions: tuple[str, ...]
     size_bytes: int
 
 
-def scan_sql(path: Path, told: Callable[[int], None]) -> SqlScan:
-    """Read the whole script, ``told`` the bytes of it so far; raises BackupError for one that cannot be read or run.
+def scan_whole(archive: Archive, progress: ProgressCallback) -> SqlScan:
+    """Read a script to its end; raises BackupError for one that was cut off, or cannot be read or run.
 
     Refused is what would leave the database that is to be restored: ``\\connect``, other commands of psql, databases
     and roles being made (what pg_dumpall writes).
     """
-    complete, size, next_word = False, 0, _TELL
+    path, complete, size, next_word = archive.path, False, 0, _TELL
+
+    def told(so_far: int) -> None:
+        progress(Progress("restore", "reading", so_far, None, "bytes"))
+
     roles: set[str] = set()
     extensions: set[str] = set()
     for number, line, data in _lines(path):
@@ -78,7 +82,9 @@ def scan_sql(path: Path, told: Callable[[int], None]) -> SqlScan:
                 roles.update(policy_roles(line.decode("utf-8", "replace")))
             roles.update(_unquoted(match[1]) for pattern in _ROLES if (match := pattern.match(line)))
     told(size)
-    return SqlScan(complete, tuple(sorted(roles - set(_NOT_ROLES))), tuple(sorted(extensions)), size)
+    if not complete and archive.pg_dump_version is not None:
+        raise BackupError(f"{path.name} lacks pg_dump's last line: it was cut off.", hint=_AGAIN)
+    return SqlScan(tuple(sorted(roles - set(_NOT_ROLES))), tuple(sorted(extensions)), size)
 
 
 def restorable_lines(path: Path, server_major: int) -> Iterator[bytes]:

@@ -20,7 +20,8 @@ from mig_kit.postgres.archive import open_archive
 from mig_kit.postgres.digest import digest_tables
 from mig_kit.postgres.emptiness import first_object
 from mig_kit.postgres.identity import identify
-from mig_kit.postgres.restore import read_through, restore
+from mig_kit.postgres.read_through import read_through
+from mig_kit.postgres.restore import restore
 from mig_kit.progress import Progress
 from tests.servers import fresh_database
 
