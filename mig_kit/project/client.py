@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EventCallback", "Worker"]
 
-EventCallback = Callable[[str, dict[str, Any]], None]
+EventCallback = Callable[[str, dict[str, Any]], object]
 
 PACKAGE = Path(__file__).parent / "worker"
 NAME = "_mig_kit_worker"
@@ -100,7 +100,8 @@ class Worker:
         ``timeout``: seconds without an answer or an event, None for any length. Raises the ``mig_kit.errors`` class
         that fits. Ctrl-C interrupts the work in the worker, which cancels the statement under way and rolls back;
         then it is raised again. ``on_interrupt`` is called meanwhile. What ``on_event`` raises does the same, and
-        is raised.
+        is raised. Where the worker waits for an event to be taken in, it goes on once ``on_event`` has returned, and
+        gets the dict that it returned, if any.
         """
         with self._lock:
             if self._asking:
@@ -119,6 +120,15 @@ class Worker:
                 self._asking = False
                 if self._running is not None and not self._running.alive():
                     self.close()
+
+    def interrupt(self) -> None:
+        """Interrupt the request under way, from another thread: its ``call`` raises KeyboardInterrupt.
+
+        The work is rolled back as after Ctrl-C. A worker that has not stopped ten seconds later is killed.
+        """
+        running = self._running
+        if running is not None and self._asking:
+            running.stop()
 
     def _start(self) -> _Process:
         self.starts += 1
@@ -246,7 +256,16 @@ class _Process:
         except OSError:
             raise self._died(method) from None
 
-    def _receive(self, number: int, on_event: EventCallback | None, timeout: float | None, method: str) -> Any:
+    def _confirm(self, number: int, answer: object, method: str) -> None:
+        """Let the worker go on: what it announced is safe with the callback."""
+        try:
+            self._channel.send({"ack": number, "data": answer if isinstance(answer, dict) else None})
+        except OSError:
+            raise self._died(method) from None
+
+    def _receive(
+        self, number: int, on_event: EventCallback | None, timeout: float | None, method: str, confirms: bool = True
+    ) -> Any:
         while True:
             try:
                 message = self._channel.receive(timeout)
@@ -264,8 +283,9 @@ class _Process:
             if message["id"] != number:
                 continue  # the rest of a request that was interrupted
             if "event" in message:
-                if on_event is not None:
-                    on_event(message["event"], message["data"])
+                answer = on_event(message["event"], message["data"]) if on_event is not None else None
+                if "ack" in message and confirms:
+                    self._confirm(message["ack"], answer, method)
                 continue
             self._answered = number
             if "error" in message:
@@ -282,9 +302,24 @@ class _Process:
             if on_interrupt is not None:
                 on_interrupt()
         with contextlib.suppress(Exception, KeyboardInterrupt):
-            self._receive(self._sent, None, 10.0, "interrupt")
+            self._receive(self._sent, None, 10.0, "interrupt", confirms=False)
         if self._answered < self._sent:
             self.end()
+
+    def stop(self) -> None:
+        """Interrupt the request under way; kill the process when it has not answered ten seconds later."""
+        number = self._sent
+
+        def kill() -> None:
+            if self._answered < number and self._popen.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
+        timer = threading.Timer(10.0, kill)
+        timer.daemon = True
+        timer.start()
 
     def _died(self, method: str, exc: BaseException | None = None) -> errors.WorkerDied:
         with contextlib.suppress(Exception):

@@ -3,12 +3,15 @@
 from importlib import import_module
 
 from . import faults, startup
+from .emit import Emit
 from .interrupt import Interrupts
 from .wire import clean
 
 # What this package uses of the standard library is imported here, before the project's folder comes onto the path:
 # a json.py or queue.py of the project's must not take its place.
-STANDARD = "ast contextlib difflib io itertools re runpy threading time traceback types typing uuid warnings weakref"
+STANDARD = (
+    "ast contextlib difflib io itertools random re runpy threading time traceback types typing uuid warnings weakref"
+)
 for _name in STANDARD.split():
     import_module(_name)
 
@@ -35,8 +38,9 @@ def serve(channel, options):
     """Answer requests until the channel closes.
 
     A request is ``{"id", "method", "args"}``; answers are ``{"id", "event", "data"}`` any number of times, then
-    one ``{"id", "result", "watch"}`` or ``{"id", "error"}``. ``watch`` says which files and folders the answer
-    came from, each with its state, so that the client can tell when this process is out of date.
+    one ``{"id", "result", "watch"}`` or ``{"id", "error"}``. An event with a number ``ack`` waits for a
+    ``{"ack", "data"}``. ``watch`` says which files and folders the answer came from, each with its state, so that
+    the client can tell when this process is out of date.
     """
     startup.detach()
     interrupts = Interrupts(channel)
@@ -52,11 +56,9 @@ def serve(channel, options):
     channel.send(clean(started))
 
     for request in channel:
-
-        def emit(event, _id=request["id"], **data):
-            with interrupts.held():
-                channel.send(clean({"id": _id, "event": event, "data": data}))
-
+        if "method" not in request:
+            continue  # a confirmation that came too late for a request that was interrupted
+        emit = Emit(channel, interrupts, request["id"])
         try:
             with interrupts.request():
                 module = import_module(__package__ + "." + METHODS[request["method"]])

@@ -1,0 +1,281 @@
+"""Run the project's migrations so that they cannot hurt: Django's executor, with its two steps done another way.
+
+What Django does in them and this does not: to queue for a lock without limit, and to write into ``django_migrations``
+after the commit. Where a migration is atomic, it and its record are one transaction here, forwards and backwards,
+statements that Django holds back until its end included.
+"""
+
+from contextlib import ExitStack, contextmanager
+
+from .faults import Fault
+from .parts import Parts, Place
+from .waits import Waits, has_begun, in_transaction, run
+
+
+class Retold:
+    """The events of a run; what is tried again is told again."""
+
+    def __init__(self, emit, watcher):
+        self._emit, self._watcher = emit, watcher
+
+    def __call__(self, event, **data):
+        if event == "retry":
+            self._watcher.again(data["what"])
+        self._emit(event, **data)
+
+    def confirmed(self, event, **data):
+        if event == "operation":
+            self._watcher.mark()
+        return self._emit.confirmed(event, **data)
+
+
+class Runner:
+    """Take the place of the executor's ``apply_migration`` and ``unapply_migration`` on one PostgreSQL connection.
+
+    ``fence``: the keys of an advisory lock that the connection holds meanwhile, so that nobody begins while this still
+    works. ``resume``: the place in a migration that is not atomic from which to go on.
+    """
+
+    def __init__(self, emit, connection, watcher, lock_timeout, give_up_after, fence=None, resume=None):
+        self.emit = emit
+        self.connection = connection
+        self.watcher = watcher
+        self._emitter = Retold(emit, watcher)
+        self.waits = Waits(self._emitter, connection, lock_timeout, give_up_after)
+        self.fence = fence
+        self.resume = resume or {}
+        self.active = False
+        self.parts = None
+
+    @contextmanager
+    def installed(self):
+        """Be in place within; whatever class of executor the project's command makes."""
+        from django.db.migrations.executor import MigrationExecutor
+
+        before = MigrationExecutor.apply_migration, MigrationExecutor.unapply_migration
+        runner = self
+
+        def apply_migration(executor, state, migration, fake=False, fake_initial=False):
+            if executor.connection is not runner.connection:
+                return before[0](executor, state, migration, fake, fake_initial)
+            return runner.forwards(executor, state, migration, fake, fake_initial)
+
+        def unapply_migration(executor, state, migration, fake=False):
+            if executor.connection is not runner.connection:
+                return before[1](executor, state, migration, fake)
+            return runner.backwards(executor, state, migration, fake)
+
+        with ExitStack() as stack:
+            stack.enter_context(self._session())
+            stack.enter_context(self.connection.execute_wrapper(self.execute))
+            MigrationExecutor.apply_migration = apply_migration
+            MigrationExecutor.unapply_migration = unapply_migration
+            try:
+                yield self
+            finally:
+                MigrationExecutor.apply_migration, MigrationExecutor.unapply_migration = before
+
+    @contextmanager
+    def _session(self):
+        """Hold the fence, and let the server notice soon when this process is gone."""
+        if self.connection.pg_version >= 140000:
+            try:
+                run(self.connection, "SET client_connection_check_interval = '1s'")
+            except Exception:
+                pass  # not on every platform
+        if self.fence is not None and not run(self.connection, "SELECT pg_try_advisory_lock(%s, %s)", self.fence)[0]:
+            raise Fault(
+                "GateClosed",
+                "Another connection migrates this database.",
+                "look who it is: rb.gates()",
+                gate="nobody else migrating",
+            )
+        try:
+            yield
+        finally:
+            if self.fence is not None and self.connection.connection is not None:
+                try:
+                    run(self.connection, "SELECT pg_advisory_unlock(%s, %s)", self.fence)
+                except Exception:
+                    pass  # the connection is gone, and the lock with it
+
+    def execute(self, execute, sql, params, many, context):
+        """Give each statement of a migration the time to wait that it may take; Django's ``execute_wrapper`` hook."""
+        if not self.active:
+            return execute(sql, params, many, context)
+        if not in_transaction(self.connection):
+            if self.parts is None:
+                return execute(sql, params, many, context)
+            return self.parts.statement(lambda: execute(sql, params, many, context), sql)
+        if not has_begun(self.connection):
+            self.waits.begin()
+        self.waits.before(sql)
+        try:
+            return execute(sql, params, many, context)
+        except Exception:
+            self.waits.failed()
+            raise
+
+    # The executor's two steps
+
+    def forwards(self, executor, state, migration, fake, fake_initial):
+        """Apply one migration and record it; return the state after it."""
+        tell(executor, "apply_start", migration, fake)
+        if not fake and fake_initial:
+            fake, state = executor.detect_soft_applied(state, migration)
+        with self._active():
+            if fake:
+                self._recorded(lambda: executor.record_migration(migration))
+            elif migration.atomic:
+                state = self._whole(
+                    migration,
+                    lambda editor: migration.apply(state.clone(), editor),
+                    lambda: executor.record_migration(migration),
+                )
+            else:
+                state = self._in_parts(migration, state, False)
+                self._recorded(lambda: executor.record_migration(migration))
+        tell(executor, "apply_success", migration, fake)
+        return state
+
+    def backwards(self, executor, state, migration, fake):
+        """Take one migration back and its record out; return the state before it."""
+        tell(executor, "unapply_start", migration, fake)
+        with self._active():
+            if fake:
+                self._recorded(lambda: take_record(executor, migration))
+            elif migration.atomic:
+                state = self._whole(
+                    migration,
+                    lambda editor: migration.unapply(state, editor),
+                    lambda: take_record(executor, migration),
+                )
+            else:
+                self._in_parts(migration, state, True)
+                self._recorded(lambda: take_record(executor, migration))
+        tell(executor, "unapply_success", migration, fake)
+        return state
+
+    @contextmanager
+    def _active(self):
+        self.active = True
+        try:
+            yield
+        finally:
+            self.active = False
+
+    def _whole(self, migration, work, record):
+        """Do a migration, what Django holds back of it, and its record in one transaction, until it gets through."""
+
+        def attempt():
+            self.waits.begin()
+            with self.connection.schema_editor(atomic=True) as editor:
+                state = work(editor)
+                for sql in list(editor.deferred_sql):
+                    editor.execute(sql, None)
+                del editor.deferred_sql[:]
+                record()
+            return state
+
+        return self.waits.until_it_gets_through(
+            attempt, "migration", app=migration.app_label, name=migration.name, operation=None
+        )
+
+    def _recorded(self, record):
+        """Write or take a record, in a transaction of its own."""
+        from django.db.transaction import atomic
+
+        with atomic(self.connection.alias):
+            record()
+
+    def _in_parts(self, migration, state, backwards):
+        """Do a migration that is not atomic, operation by operation."""
+        key = {"app": migration.app_label, "name": migration.name}
+        here = all(self.resume.get(name) == value for name, value in key.items())
+        place = Place(self.resume) if here else None
+        self.parts = Parts(self._emitter, self.connection, self.waits, backwards=backwards, place=place, **key)
+        try:
+            with self.connection.schema_editor(atomic=False) as editor:
+                if is_its_own(migration, backwards):
+                    step = Whole(migration, state, editor, backwards)
+                    self.parts.run(editor, [(step, step.run)])
+                    return step.state
+                steps, after = (steps_backwards if backwards else steps_forwards)(migration, state, editor)
+                self.parts.run(editor, steps)
+                return after
+        finally:
+            self.parts = None
+
+
+def tell(executor, action, migration, fake):
+    """Report progress as the executor does."""
+    if executor.progress_callback:
+        executor.progress_callback(action, migration, fake)
+
+
+def take_record(executor, migration):
+    """Take a migration's rows out of ``django_migrations``, as the executor does."""
+    for app, name in migration.replaces:
+        executor.recorder.record_unapplied(app, name)
+    executor.recorder.record_unapplied(migration.app_label, migration.name)
+
+
+class Whole:
+    """A migration that brings its own ``apply`` or ``unapply``: one step, of which nobody knows the parts."""
+
+    atomic = False
+
+    def __init__(self, migration, state, editor, backwards):
+        self.state = state
+        self._migration, self._editor, self._backwards = migration, editor, backwards
+
+    def describe(self):
+        return "The migration's own {}".format("unapply" if self._backwards else "apply")
+
+    def run(self):
+        if self._backwards:
+            self._migration.unapply(self.state, self._editor)
+        else:
+            self.state = self._migration.apply(self.state.clone(), self._editor)
+
+
+def is_its_own(migration, backwards):
+    """Say whether a migration is applied in another way than Django's, operation by operation."""
+    from django.db.migrations import Migration
+
+    if backwards:
+        return type(migration).unapply is not Migration.unapply
+    return type(migration).apply is not Migration.apply
+
+
+def steps_forwards(migration, state, editor):
+    """Return (operation, what does it) in order, and the state after the last one."""
+    steps = []
+    for operation in migration.operations:
+        before, state = state, state.clone()
+        operation.state_forwards(migration.app_label, state)
+
+        def work(operation=operation, before=before, after=state):
+            operation.database_forwards(migration.app_label, editor, before, after)
+
+        steps.append((operation, work))
+    return steps, state
+
+
+def steps_backwards(migration, state, editor):
+    """Return (operation, what takes it back) in the order they are taken back, and the state before the first."""
+    from django.db.migrations.exceptions import IrreversibleError
+
+    steps = []  # type: list[tuple[object, object]]
+    after = state
+    for operation in migration.operations:
+        if not operation.reversible:
+            raise IrreversibleError(f"Operation {operation} in {migration} is not reversible")
+        before, after = after, after.clone()
+        operation.state_forwards(migration.app_label, after)
+
+        def work(operation=operation, before=before, after=after):
+            operation.database_backwards(migration.app_label, editor, after, before)
+
+        steps.insert(0, (operation, work))
+    return steps, state
