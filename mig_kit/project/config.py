@@ -13,6 +13,7 @@ from mig_kit.errors import AmbiguousProject, ConfigError
 from mig_kit.project._files import is_file
 from mig_kit.project.check_config import CheckConfig, read_check
 from mig_kit.project.env_file import Variables
+from mig_kit.project.gates_config import GatesConfig, read_gates
 
 __all__ = ["Config", "find_config"]
 
@@ -24,8 +25,8 @@ class Config:
     ``python``, ``settings``, ``stage``, ``database``: as the arguments of the same name. ``queries``: the
     user's verification queries, name to SQL. ``masked_columns``: columns whose values are never shown.
     ``environ``: variables for the worker, which win over the environment. ``backup_script``: the project's
-    own script. ``check``: how the check for hazards works. Relative paths count from ``folder``, that of ``source``,
-    the file read.
+    own script. ``check``: how the check for hazards works. ``gates``: what opens one. Relative paths count from
+    ``folder``, that of ``source``, the file read.
     """
 
     python: str | None = None
@@ -37,6 +38,7 @@ class Config:
     environ: Variables = field(default_factory=Variables)
     backup_script: str | None = None
     check: CheckConfig = field(default_factory=CheckConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
     source: Path | None = None
 
     @property
@@ -47,7 +49,7 @@ class Config:
 
 _TEXT = ("python", "settings", "stage", "database", "backup_script")
 _TABLES = ("queries", "environ")
-_KEYS = (*_TEXT, *_TABLES, "check", "masked_columns")
+_KEYS = (*_TEXT, *_TABLES, "check", "gates", "masked_columns")
 _MISSPELT = ("mig-kit", "migkit", "mig_Kit")
 
 
@@ -138,6 +140,8 @@ def _config(path: Path, label: str, table: Mapping[str, Any]) -> Config:
     )
     if "check" in table:
         values["check"] = read_check(label, table["check"])
+    if "gates" in table:
+        values["gates"] = read_gates(label, table["gates"])
     return Config(**values, source=path)
 
 

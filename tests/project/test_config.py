@@ -91,6 +91,20 @@ def test_says_how_to_write_a_table_that_stands_in_the_wrong_file(tmp_path: Path)
         find_config([tmp_path])
 
 
+def test_says_how_old_a_backup_may_be(tmp_path: Path) -> None:
+    assert find_config([tmp_path]).gates.backup_hours == 24
+    (tmp_path / "mig_kit.toml").write_text("[gates]\nbackup_hours = 0.5\n", "utf-8")
+    assert find_config([tmp_path]).gates.backup_hours == 0.5
+    path = tmp_path / "mig_kit.toml"
+    assert refused(tmp_path, "[gates]\nbackup_hours = 0") == (
+        f"gates.backup_hours in {path} is no number above 0.\nNext: write backup_hours = 24"
+    )
+    assert refused(tmp_path, "[gates]\nhours = 4") == (
+        f"gates in {path} has an unknown key 'hours'.\nNext: the key is backup_hours"
+    )
+    assert refused(tmp_path, "gates = 4").startswith(f"gates in {path} is not a table.")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
