@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from mig_kit.hazards.assessment import Assessment
 from mig_kit.lab import views
 from mig_kit.lab.blocks import View
 from mig_kit.lab.html import to_html, to_markdown
@@ -28,6 +29,7 @@ __all__ = ["register_formatters", "widen_frames"]
 
 _VIEWS: dict[type, Callable[[Any], View]] = {
     Applied: views.applied_view,
+    Assessment: views.assessment_view,
     Backup: views.backup_view,
     Finished: views.finished_view,
     Generated: views.generated_view,

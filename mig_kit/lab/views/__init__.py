@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mig_kit.lab.views.applied import applied_view
+from mig_kit.lab.views.assessment import assessment_view
 from mig_kit.lab.views.backup import backup_view
 from mig_kit.lab.views.changes import changes_view
 from mig_kit.lab.views.generated import generated_view
@@ -13,6 +14,7 @@ from mig_kit.lab.views.verification import verification_view
 
 __all__ = [
     "applied_view",
+    "assessment_view",
     "backup_view",
     "changes_view",
     "criteria_view",

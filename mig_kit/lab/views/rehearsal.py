@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mig_kit.hazards.assessment import Verdict, VerdictKind
+from mig_kit.hazards.assessment import VerdictKind
 from mig_kit.hazards.locks import Blocks
 from mig_kit.lab.blocks import (
     Block,
@@ -30,6 +30,7 @@ from mig_kit.lab.views.applied import milliseconds
 from mig_kit.lab.views.backup import size
 from mig_kit.lab.views.findings import finding_blocks
 from mig_kit.lab.views.session import plural
+from mig_kit.lab.views.verdict import verdict_words
 from mig_kit.steps.rehearse import (
     BackOutcome,
     Observed,
@@ -40,14 +41,9 @@ from mig_kit.steps.rehearse import (
     RehearsedStatement,
 )
 
-__all__ = ["rehearsal_view", "verdict_words"]
+__all__ = ["rehearsal_view"]
 
 _MOST = 400
-_TONES: dict[VerdictKind, Tone] = {
-    VerdictKind.SAFE: "good",
-    VerdictKind.UNSAFE: "bad",
-    VerdictKind.UNKNOWN: "warn",
-}
 
 
 def rehearsal_view(rehearsal: Rehearsal) -> View:
@@ -62,15 +58,6 @@ def rehearsal_view(rehearsal: Rehearsal) -> View:
     blocks += [_migration(each, folded=len(rehearsal.migrations) > 1) for each in rehearsal.migrations]
     blocks.append(Fold("The SQL as executed, RunPython's included", (_sql_script(rehearsal),)))
     return View(tuple(blocks))
-
-
-def verdict_words(verdict: Verdict) -> Phrase:
-    """Return a verdict as a state, its reason, and how it is known."""
-    said: list[str | Word] = [state(str(verdict.kind), _TONES[verdict.kind])]
-    if verdict.reason:
-        said.append(f" {verdict.reason}")
-    said.append(quiet(f" ({verdict.evidence})"))
-    return tuple(said)
 
 
 def _title(rehearsal: Rehearsal) -> Title:
