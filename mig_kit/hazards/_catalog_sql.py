@@ -35,7 +35,8 @@ RELATIONS = """
            c.relkind AS kind, coalesce(s.size_bytes, 0) AS size_bytes, array_remove(s.oids, c.oid)::bigint[] AS below,
            CASE WHEN c.relkind = 'p' THEN (SELECT sum(greatest(p.reltuples, 0))::bigint FROM pg_class p
                                            WHERE p.oid = ANY (s.oids) AND p.relkind = 'r' AND p.reltuples >= 0)
-                WHEN c.reltuples < 0 OR (c.reltuples = 0 AND c.relpages = 0) THEN NULL
+                WHEN c.relkind = 'r' AND pg_relation_size(c.oid) = 0 THEN 0
+                WHEN c.reltuples <= 0 THEN NULL
                 ELSE c.reltuples::bigint END AS row_estimate
     FROM every e
     JOIN pg_class c ON c.oid = e.oid JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN sizes s ON s.top = c.oid

@@ -180,6 +180,45 @@ def _analyze(draft: Draft, reader: Reader) -> None:
     draft.because("a sample of the rows is read")
 
 
+def _vacuum(draft: Draft, reader: Reader) -> None:
+    options = {word.key for word in reader.parentheses() or ()}
+    full = reader.take("FULL") or "FULL" in options
+    while reader.take_any("FREEZE", "VERBOSE", "ANALYZE"):
+        pass
+    draft.kinds.append("vacuum full" if full else "vacuum")
+    draft.transactional = False
+    name = reader.relation()
+    if name is None or reader:
+        draft.unknown("only VACUUM of one table is recognised")
+        return
+    info = draft.table(name)
+    draft.relation = info.label
+    if not full:
+        draft.lock(info.label, _SUE)
+        draft.work(WorkKind.SCAN, info.label, "dead rows are looked for, under a lock that lets others read and write")
+        return
+    draft.lock(info.label, _AE)
+    draft.rewrite(info, "the rows that live are written into a new file")
+
+
+def _cluster(draft: Draft, reader: Reader) -> None:
+    reader.take("VERBOSE")
+    name = reader.relation()
+    if name is None:
+        draft.unknown("only CLUSTER of one table is recognised")
+        return
+    if reader.take("USING"):
+        reader.identifier()
+    if reader:
+        draft.unknown("only CLUSTER of one table is recognised")
+        return
+    draft.kinds.append("cluster")
+    info = draft.table(name)
+    draft.relation = info.label
+    draft.lock(info.label, _AE)
+    draft.rewrite(info, "the rows are written anew in an index's order")
+
+
 def _sequence(kind: str, mode: LockMode) -> Callable[[Draft, Reader], None]:
     def read(draft: Draft, reader: Reader) -> None:
         reader.take_any("IF NOT EXISTS", "IF EXISTS")
@@ -276,6 +315,7 @@ READERS: dict[str, Callable[[Draft, Reader], None]] = {
     "ALTER POLICY": _on_table("alter policy", _AE),
     "ALTER TRIGGER": _on_table("alter trigger", _AE),
     "ANALYZE": _analyze,
+    "CLUSTER": _cluster,
     "COMMENT ON": _comment,
     "CREATE COLLATION": _without_tables("create collation"),
     "CREATE CONSTRAINT TRIGGER": _on_table("create trigger", LockMode.SHARE_ROW_EXCLUSIVE),
@@ -316,5 +356,6 @@ READERS: dict[str, Callable[[Draft, Reader], None]] = {
     "SHOW": _without_tables("setting"),
     "TRUNCATE": _truncate,
     "UPDATE": _change_rows("update"),
+    "VACUUM": _vacuum,
 }
 """The statements read here, by their first words."""

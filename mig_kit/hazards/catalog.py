@@ -99,8 +99,9 @@ class TableInfo:
     """State what is known of a table; None where it is not known, which is never taken for "there is none".
 
     ``label``: the name, with the schema where the search path does not find it. ``size_bytes``: with indexes, TOAST
-    and partitions. ``row_estimate``: the planner's, None before the first ANALYZE. ``referenced_by``: foreign keys of
-    other tables to this one. ``partitions``: labels of the tables below it, inheriting ones included.
+    and partitions. ``row_estimate``: the planner's, None before the first ANALYZE, 0 only for a file without a page.
+    ``referenced_by``: foreign keys of other tables to this one. ``partitions``: labels of the tables below it,
+    inheriting ones included.
     """
 
     label: str

@@ -186,8 +186,8 @@ def _hazard(step: Step, facts: StatementFacts, work: Work) -> _Hazard:
             return _OWN_VALUE
         if work.kind is WorkKind.INDEX_BUILD:
             return _UNIQUE
-        checked = any("CHECK" in reason for reason in facts.reasons)
-        return _COLUMN_CHECK if own and checked else _FOREIGN_KEY if not own else _NOT_NULL
+        why = " ".join(facts.reasons)
+        return _COLUMN_CHECK if own and "CHECK" in why else _FOREIGN_KEY if "looked up" in why else _NOT_NULL
     return _UPKEEP
 
 

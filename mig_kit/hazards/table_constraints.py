@@ -85,6 +85,9 @@ def _add_foreign_key(draft: Draft, info: TableInfo, parent: str, *, scan: bool) 
     draft.lock(other.label, _SRE)
     if scan:
         draft.lock(other.label, LockMode.ROW_SHARE)
+        if info.row_estimate == 0:
+            draft.because(f"{info.label} is empty: nothing is looked up in {other.label}")
+            return
         draft.work(WorkKind.SCAN, info.label, f"every row is looked up in {other.label}")
         draft.work(WorkKind.SCAN, other.label)
 

@@ -29,20 +29,14 @@ def _step_of(migration: MigrationSteps, held: Held) -> Step:
 
 
 def _held(migration: MigrationSteps, any_size: bool) -> Iterator[Finding]:
-    """A lock that an earlier statement of the transaction took, once for each table and lock."""
+    """A lock that an earlier statement of the transaction took: for each table the gravest case."""
     statements = tuple(step.assessed for step in migration.steps)
-    worst: dict[tuple[str, int], Held] = {}
+    worst: dict[str, Held] = {}
     for held in held_while_working(statements, migration.sizes):
-        if held.taken_by is held.working:
-            continue
-        key = (held.lock.relation, id(held.taken_by))
-        if key not in worst or held.lock.relation == held.work.relation:
-            worst.setdefault(key, held)
-    said: set[tuple[str, LockMode]] = set()
+        if held.taken_by is not held.working:
+            graver = max(worst.get(held.lock.relation, held), held, key=_weight)
+            worst[held.lock.relation] = graver
     for held in worst.values():
-        if (held.lock.relation, held.lock.mode) in said:
-            continue
-        said.add((held.lock.relation, held.lock.mode))
         step = _step_of(migration, held)
         strongest = Severity.ERROR if held.blocks is Blocks.READS_AND_WRITES else Severity.WARNING
         size = migration.size(held.lock.relation)
@@ -71,17 +65,21 @@ def _held(migration: MigrationSteps, any_size: bool) -> Iterator[Finding]:
         )
 
 
+def _weight(held: Held) -> tuple[bool, bool]:
+    return held.blocks is Blocks.READS_AND_WRITES, held.lock.relation == held.work.relation
+
+
 def _several_tables(migration: MigrationSteps, any_size: bool) -> Iterator[Finding]:
     transactions: dict[int, dict[str, Step]] = {}
     for step in migration.steps:
         if step.assessed.transaction is None:
             continue
-        # The first table of a statement is its own; others that it locks are another finding.
+        # A statement's own table counts; what else it locks is another finding.
         own = step.facts.relation if step.facts is not None else None
-        for lock in step.assessed.locks:
-            size = migration.size(lock.relation)
-            if lock.relation == own and lock.mode is LockMode.ACCESS_EXCLUSIVE and size.matters:
-                transactions.setdefault(step.assessed.transaction, {}).setdefault(lock.relation, step)
+        if step.facts is None or own is None or not migration.size(own).matters:
+            continue
+        if step.facts.lock_on(own) is LockMode.ACCESS_EXCLUSIVE:
+            transactions.setdefault(step.assessed.transaction, {}).setdefault(own, step)
     for tables in transactions.values():
         if len(tables) < 2:
             continue

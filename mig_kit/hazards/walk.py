@@ -86,6 +86,15 @@ class Ground:
             return
         self.made -= set(facts.drops)
         self.made |= {name for name in facts.creates if before.table(name) is None}
+        if not facts.known or facts.kind == "insert":
+            self.filled({facts.relation} if facts.known and facts.relation else self.made)
+
+    def filled(self, labels: Iterable[str] | None = None) -> None:
+        """Take note that tables of the plan's own, all of them if none is named, may hold rows now."""
+        tables = dict(self.catalog.tables)
+        for label in self.made.intersection(self.made if labels is None else labels) & set(tables):
+            tables[label] = replace(tables[label], row_estimate=None)
+        self.catalog = replace(self.catalog, tables=tables)
 
     def is_made(self, relation: str) -> bool:
         """Tell whether the plan made it, or the table that it is an index of."""
@@ -129,6 +138,7 @@ def steps_of(migration: PlanMigration, ground: Ground) -> MigrationSteps:
         number = numbers.of(operation, deferred=deferred)
         if not deferred and (said := _not_known(operation)):
             steps.append(_code_step(operation, said, number, ground))
+            ground.filled()
         for text in texts:
             sql = actual_names(text, operation.guesses, ground.catalog)
             for facts in classify(sql, ground.catalog):
@@ -136,6 +146,8 @@ def steps_of(migration: PlanMigration, ground: Ground) -> MigrationSteps:
                 taken = {lock for step in steps if _same(step, number) for lock in step.assessed.locks}
                 assessed = _assessed(facts, operation, number, taken, ground)
                 steps.append(Step(operation, assessed, facts, ground.catalog, deferred))
+                if facts.kind.startswith("drop index"):
+                    _add(sizes, {name: TableSize(is_table=False) for name in facts.drops})
                 ground.run(facts)
                 _add(sizes, ground.sizes())
     return MigrationSteps(migration, tuple(steps), sizes, before, ground.catalog, existed)

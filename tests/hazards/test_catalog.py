@@ -35,6 +35,8 @@ TABLES = """
     CREATE TABLE other.parted (n int) PARTITION BY RANGE (n);
     CREATE TABLE other.low PARTITION OF other.parted FOR VALUES FROM (0) TO (10);
     INSERT INTO other.parted SELECT generate_series(0, 9);
+    CREATE TABLE uncounted (n int);
+    INSERT INTO uncounted VALUES (1);
     ANALYZE par, other.parted;
 """
 
@@ -50,11 +52,11 @@ def conn(request: pytest.FixtureRequest) -> Iterator[Connection]:
 
 @pytest.fixture(scope="module")
 def known(conn: Connection) -> Catalog:
-    return load_catalog(conn, ["t", "other.parted", "no_such_table"])
+    return load_catalog(conn, ["t", "other.parted", "uncounted", "no_such_table"])
 
 
 def test_holds_the_named_tables_their_neighbours_and_partitions(known: Catalog) -> None:
-    assert set(known.tables) == {"t", "par", "child", "other.parted", "other.low"}
+    assert set(known.tables) == {"t", "par", "child", "other.parted", "other.low", "uncounted"}
     assert known.table("public.t") is known.table("t") is not None
     assert known.table("no_such_table") is None
     assert known.evidence == "catalog"
@@ -64,7 +66,8 @@ def test_tells_size_and_rows(known: Catalog) -> None:
     par, parted, low = known.tables["par"], known.tables["other.parted"], known.tables["other.low"]
     assert par.row_estimate == 100
     assert (par.size_bytes or 0) > 8192
-    assert known.tables["t"].row_estimate is None
+    assert known.tables["t"].row_estimate == 0
+    assert known.tables["uncounted"].row_estimate is None
     assert (parted.kind, parted.partitions) == ("p", ("other.low",))
     assert parted.size_bytes == low.size_bytes == 8192
     assert parted.row_estimate == 10

@@ -80,7 +80,8 @@ def test_reads_a_tables_name_as_postgresql_does(name: str, read: str) -> None:
     [
         "DO $$ begin drop table t; end $$",
         "CALL something()",
-        "VACUUM FULL t",
+        "VACUUM FULL",
+        "CLUSTER",
         "COPY t FROM '/tmp/x'",
         "CREATE TABLE n AS SELECT * FROM t",
         "CREATE TABLE n (LIKE t)",

@@ -71,9 +71,30 @@ def planned(connection, app, name, ask_database):
         targets_of(executor, app, None)  # refuses an app that is none
         labels = {app} if app is not None else own_apps()
         wanted = [(each.app_label, each.name) for each in full if each.app_label in labels]
-    ordered = walk_order(executor, full, wanted, applied, False)
-    order = [(each.app_label, each.name) for each in ordered]
+    if name is not None and not applied.intersection(wanted):
+        order = order_up_to(loader, full, wanted[0], applied)
+    else:
+        order = [(each.app_label, each.name) for each in walk_order(executor, full, wanted, applied, False)]
     return loader, order, set(wanted), before
+
+
+def order_up_to(loader, full, key, applied):
+    """Return what leads up to one migration that is not applied, and it: nothing that might come beside it.
+
+    That is what is applied and what it depends on; where nothing is known to be applied, of the other apps all that
+    does not depend on it, because their tables may refer to the ones at hand.
+    """
+    needed = loader.graph.forwards_plan(key)
+    if applied:
+        return [each for each in keys_of(full) if each in applied and each not in needed] + needed
+    after = set(loader.graph.backwards_plan(key))
+    others = [each for each in keys_of(full) if each[0] != key[0] and each not in after and each not in needed]
+    return needed[:-1] + others + [key]
+
+
+def keys_of(migrations):
+    """Return the (app, name) of each."""
+    return [(each.app_label, each.name) for each in migrations]
 
 
 def own_apps():

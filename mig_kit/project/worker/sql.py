@@ -87,7 +87,9 @@ def walk_order(executor, full, wanted, applied, backwards):
     if applied & set(wanted):
         return full
     have = [each for each in full if (each.app_label, each.name) in applied]
-    return have + [each for each in full if (each.app_label, each.name) not in applied]
+    # What is pending beside the wanted ones, and not before them, has not happened when they run.
+    needed = {key for each in wanted for key in executor.loader.graph.forwards_plan(each)}
+    return have + [each for each in full if (each.app_label, each.name) in needed - applied]
 
 
 def is_exact(loader, key, applied, backwards):

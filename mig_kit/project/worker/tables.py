@@ -147,7 +147,7 @@ def constraints(model, editor):
         for statement in editor._field_indexes_sql(model, field):
             name = str(statement.parts["name"]).strip('"') if hasattr(statement, "parts") else None
             if name:
-                add(name, column, index=True, type="btree", definition=str(statement))
+                add(name, column, index=True, type="idx", definition=str(statement))
         if field.remote_field and getattr(field, "db_constraint", False):
             name = str(editor._fk_constraint_name(model, field, "_fk_%(to_table)s_%(to_column)s")).strip('"')
             to = (field.target_field.model._meta.db_table, field.target_field.column)
@@ -157,7 +157,7 @@ def constraints(model, editor):
         add(editor._create_index_name(table, names, suffix="_uniq"), names, unique=True, backs=True)
     for fields in getattr(meta, "index_together", None) or ():
         names = [meta.get_field(each).column for each in fields]
-        add(editor._create_index_name(table, names, suffix="_idx"), names, index=True, type="btree")
+        add(editor._create_index_name(table, names, suffix="_idx"), names, index=True, type="idx")
     for index in meta.indexes:
         expressions = list(getattr(index, "expressions", None) or ())
         names = [meta.get_field(name).column for name, _order in index.fields_orders]
@@ -166,7 +166,7 @@ def constraints(model, editor):
             index.name,
             names,
             index=True,
-            type="btree" if not index.suffix or index.suffix == "idx" else index.suffix,
+            type=index.suffix or "idx",
             reads=reads,
             expression=bool(expressions),
             partial=index.condition is not None,
@@ -211,7 +211,7 @@ def add_constraint(add, model, constraint, editor):
         fields,
         unique=True,
         index=only_index or nulls is not None,
-        type="btree",
+        type="idx",
         backs=not only_index,
         reads=read_columns(model, expressions, condition, include),
         expression=bool(expressions),

@@ -1,0 +1,62 @@
+"""Every case checked: verdict, work and findings, on PostgreSQL 15 and 18 for a large table, on 18 for the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from mig_kit.hazards.assessment import MigrationAssessment
+from mig_kit.steps.check_plan import check_plan
+from tests.hazards.plans.cases import CASES, Case
+from tests.hazards.plans.site import CaseSite
+
+ORDER = ("info", "warning", "error")
+# These say that the migration fails or cannot be looked into, whatever the size of a table.
+FOR_ANY_SIZE = ("MK215", "MK411")
+
+
+def checked(site: CaseSite, case: Case, model: str) -> MigrationAssessment:
+    (found,) = check_plan(site.target, "shop", case.migration(model)).migrations
+    return found
+
+
+def gravest(found: MigrationAssessment) -> dict[str, str]:
+    severities: dict[str, str] = {}
+    for each in found.findings:
+        severities[each.id] = max(severities.get(each.id, "info"), str(each.severity), key=ORDER.index)
+    return severities
+
+
+def of(model: str) -> list[Case]:
+    return [case for case in CASES if model in case.models]
+
+
+def test_there_are_many_cases() -> None:
+    assert len(CASES) > 100
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", of("Big"), ids=str)
+def test_a_large_table(site: CaseSite, case: Case) -> None:
+    found = checked(site, case, "Big")
+    assert gravest(found) == case.findings
+    assert str(found.lock_safety.kind) == case.verdict, found.lock_safety
+    names = site.names(case, "Big")
+    assert {str(work) for each in found.statements for work in each.work} == {
+        work.format(**names) for work in case.work
+    }
+
+
+@pytest.mark.parametrize("case", of("Small"), ids=str)
+def test_a_small_table_is_no_alarm(site18: CaseSite, case: Case) -> None:
+    found = checked(site18, case, "Small")
+    assert str(found.lock_safety.kind) == ("unknown" if case.verdict == "unknown" else "safe"), found.lock_safety
+    assert {id: each for id, each in gravest(found).items() if each != "info" and id not in FOR_ANY_SIZE} == {}
+
+
+@pytest.mark.parametrize("model", ["Empty", "Fresh"])
+@pytest.mark.parametrize("case", of("Empty"), ids=str)
+def test_an_empty_table_and_one_of_the_same_plan_are_not_spoken_of(site18: CaseSite, case: Case, model: str) -> None:
+    found = checked(site18, case, model)
+    assert str(found.lock_safety.kind) == ("unknown" if case.verdict == "unknown" else "safe"), found.lock_safety
+    assert set(gravest(found)) <= {*FOR_ANY_SIZE, "MK412"}
+    assert gravest(found).get("MK412", "info") == "info"
