@@ -225,7 +225,10 @@ class GateClosed(MigKitError):
 
 
 class ApplyFailed(MigKitError):
-    """A migration failed; says what was applied, what failed and what was not begun (``app.name`` each)."""
+    """A migration failed; says what was applied, what failed and what was not begun (``app.name`` each).
+
+    ``unfinished``: a migration was left half done, or where it stands could not be told.
+    """
 
     def __init__(
         self,
@@ -234,10 +237,12 @@ class ApplyFailed(MigKitError):
         applied: Sequence[str] = (),
         failed: str = "",
         not_applied: Sequence[str] = (),
+        unfinished: bool = False,
         hint: str = "",
         traceback: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
+        self.unfinished = unfinished
         self.applied = tuple(applied)
         self.failed = failed
         self.not_applied = tuple(not_applied)

@@ -71,7 +71,9 @@ def test_a_whole_session_is_recorded_in_its_order_without_a_secret(project: Copy
     assert told[-1] == "session finished"
     assert told.count("migration applied") == 3
     inside = told[told.index("step started: apply") : told.index("step finished: apply")]
-    assert set(inside[1:]) == {"statement", "migration applied"}
+    assert inside[1] == "apply announced: apply"
+    assert inside[-1] == "apply ended: apply"
+    assert set(inside[2:-1]) == {"migration announced", "statement", "migration applied"}
     assert facts["session opened"]["database"] == f"default: {project.database.dbname}"
     assert {"project", "server", "stage", "user", "host", "commit", "python", "django"} <= set(facts["session opened"])
     assert facts["session finished"] == {"result": "finished, verified"}

@@ -252,28 +252,18 @@ class Runbook:
         confirm: str | None = None,
         *,
         other_databases: bool = False,
+        lock_timeout_s: float = 0.5,
+        give_up_after_s: float = 300.0,
+        end_blockers: bool = False,
     ) -> apply_step.Applied:
         """Step 5: apply all pending migrations, an app's, or those up to one.
 
-        In the stage production the name of the database (without PostgreSQL: its alias) has to be given as
-        ``confirm``. When the plan is another one
-        than the preview of the same scope showed, it is refused. Raises ``GateClosed`` and ``ApplyFailed``.
+        A lock that is not to be had within ``lock_timeout_s`` is tried again, later and later, for ``give_up_after_s``;
+        who holds it is shown, and ended only with ``end_blockers``. In the stage production the name of the database
+        (without PostgreSQL: its alias) has to be given as ``confirm``. When the plan is another one than the preview
+        of the same scope showed, it is refused. Raises ``GateClosed`` and ``ApplyFailed``.
         """
-        journal = self.run.journal if self.run is not None else None
         session = self._session
-
-        def on_event(event: str, data: dict[str, Any]) -> None:
-            if journal is None:
-                return
-            if event == "statement":
-                journal.append(
-                    "statement", app=data["app"], name=data["name"], sql=data["sql"], ms=round(data["ms"], 3)
-                )
-            elif event == "done":
-                journal.append(
-                    "migration applied", app=data["app"], name=data["name"], duration_ms=round(data["ms"], 3)
-                )
-
         with (
             self._step("apply", app=app, name=name) as outcome,
             self.interaction.progress("apply") as progress,
@@ -286,8 +276,9 @@ class Runbook:
                     name,
                     expected=session.previewed.get((app, name)),
                     other_databases=other_databases,
+                    waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
+                    journal=self.run.journal if self.run is not None else None,
                     progress=progress,
-                    on_event=on_event,
                 )
             except errors.ApplyFailed as exc:
                 self._ran(exc)

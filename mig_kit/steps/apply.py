@@ -10,14 +10,27 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mig_kit import errors
-from mig_kit.progress import Progress, ProgressCallback
+from mig_kit.progress import ProgressCallback
 from mig_kit.project.client import EventCallback
+from mig_kit.record import Journal
+from mig_kit.steps._apply_failed import failed, interrupted
+from mig_kit.steps._apply_record import AppliedMigration, Statement
+from mig_kit.steps._migrating import Checked, Migrating, Waiting
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Applied", "AppliedMigration", "PlannedMigration", "Statement", "apply", "plan"]
+__all__ = [
+    "Applied",
+    "AppliedMigration",
+    "PlannedMigration",
+    "Statement",
+    "Waiting",
+    "apply",
+    "migrate",
+    "plan",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,38 +46,17 @@ class PlannedMigration:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """One distinct statement of a migration: how often it ran and how long in all, in milliseconds.
-
-    Its bound values are not kept: they may be anybody's data.
-    """
-
-    sql: str
-    ms: float
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class AppliedMigration:
-    """One migration that was applied: its time in milliseconds and its statements."""
-
-    app: str
-    name: str
-    ms: float
-    statements: tuple[Statement, ...]
-
-    def __str__(self) -> str:
-        return f"{self.app}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
 class Applied:
-    """What was applied, in order; ``output`` is what Django's migrate printed."""
+    """What was applied, in order; ``output`` is what Django's migrate printed.
+
+    ``ended``: the sessions that were ended because they were in the way, in words.
+    """
 
     migrations: tuple[AppliedMigration, ...]
     started: datetime
     duration_s: float
     output: str
+    ended: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Applied: {len(self.migrations)} migrations in {self.duration_s:.2f} s>"
@@ -86,58 +78,15 @@ def plan(target: Target, app: str | None = None, name: str | None = None) -> tup
     Raises ``AppNotFound``, ``MigrationNotFound`` with the nearest names, and ``UsageError`` for a name without its
     app, which ``migrate`` itself would not take either.
     """
+    _whole_name(app, name)
+    return tuple(PlannedMigration(**each) for each in target.ask("plan", app=app, name=name))
+
+
+def _whole_name(app: str | None, name: str | None) -> None:
     if name is not None and app is None:
         raise errors.UsageError(
             f"The migration {name!r} is named without its app.", hint=f"name both: rb.apply('the app', {name!r})"
         )
-    return tuple(PlannedMigration(**each) for each in target.ask("plan", app=app, name=name))
-
-
-class _Recorder:
-    """Turn the worker's events into progress and into the record of what ran."""
-
-    def __init__(self, total: int, progress: ProgressCallback | None, on_event: EventCallback | None) -> None:
-        self.total = total
-        self.progress = progress
-        self.on_event = on_event
-        self.done: list[AppliedMigration] = []
-        self.statements: list[Statement] = []
-        self.current = ""
-        self.atomic = True
-        self.backend_pid: int | None = None
-
-    def __call__(self, event: str, data: dict[str, Any]) -> None:
-        if event == "backend":
-            self.backend_pid = data["pid"]
-        elif event == "begin":
-            self.current = f"{data['app']}.{data['name']}"
-            self.atomic = data["atomic"]
-            self.statements = []
-            self._say(f"{self.current} …")
-        elif event == "statement":
-            self.statements.append(Statement(data["sql"], data["ms"]))
-            self._say(f"  {data['ms']:8.1f} ms  {_one_line(data['sql'])}", lasting=True)
-        elif event == "done":
-            repeated = {each["sql"]: each for each in data["repeated"]}
-            statements = tuple(_counted(each, repeated.get(each.sql)) for each in self.statements)
-            self.done.append(AppliedMigration(data["app"], data["name"], data["ms"], statements))
-            self._say(f"{self.current}: OK ({data['ms'] / 1000:.2f} s)", lasting=True)
-            self.current = ""
-        if self.on_event is not None:
-            self.on_event(event, data)
-
-    def _say(self, message: str, *, lasting: bool = False) -> None:
-        if self.progress is not None:
-            self.progress(Progress("apply", message, len(self.done), self.total, "migrations", lasting))
-
-
-def _counted(statement: Statement, repeated: Mapping[str, Any] | None) -> Statement:
-    return Statement(statement.sql, repeated["ms"], repeated["times"]) if repeated else statement
-
-
-def _one_line(sql: str, limit: int = 110) -> str:
-    line = " ".join(sql.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def apply(
@@ -147,92 +96,70 @@ def apply(
     *,
     expected: Sequence[PlannedMigration] | None = None,
     other_databases: bool = False,
+    waiting: Waiting | None = None,
+    checked: Checked | None = None,
+    expected_ms: Mapping[str, float] | None = None,
+    journal: Journal | None = None,
     progress: ProgressCallback | None = None,
     on_event: EventCallback | None = None,
 ) -> Applied:
     """Apply all pending migrations, one app's, or those up to one, with the project's own ``migrate`` command.
 
+    On PostgreSQL it is the only session that migrates the database, waits for locks as ``waiting`` says, and writes an
+    atomic migration and its record in one transaction. After each migration its record and the indexes are looked at,
+    and ``checked`` is asked.
+
     ``expected``: the plan that was shown; when it is another one by now, ``GateClosed`` and nothing runs. A plan
     that would go backwards is refused. A migration that writes to another database of the project is refused unless
-    ``other_databases``. ``on_event`` gets the worker's events as they come (begin, statement, done); what it raises
-    stops the migration, as Ctrl-C does.
+    ``other_databases``. ``on_event`` gets the worker's events as they come (begin, statement, done …); the worker does
+    not begin a migration, or a part of one that is not atomic, before it has returned. What it raises stops the
+    migration, as Ctrl-C does. The same goes for what cannot be written to ``journal``. ``expected_ms``: how long each
+    migration took when it was rehearsed, by ``app.name``.
 
     Raises ``ApplyFailed``, which says what was applied, what failed and what was not begun, by asking the database;
     ``GateClosed`` and ``UsageError`` when nothing was run. Ctrl-C cancels the running statement on the server, rolls
     the migration back as far as it is atomic, and is an ``ApplyFailed`` too.
     """
-    planned = plan(target, app, name)
-    back = [each for each in planned if each.backwards]
-    if back:
-        raise errors.UsageError(
-            f"{app} {name} lies before what is applied: that would take back {', '.join(map(str, back))}.",
-            hint=f"look at the way back: rb.preview({back[0].app!r}, {back[0].name!r}, backwards=True)",
-        )
-    wanted = planned if expected is None else expected
-    recorder = _Recorder(len(planned), progress, on_event)
+    _whole_name(app, name)
+    run = Migrating(target, "apply", progress, on_event, waiting or Waiting(), checked, expected_ms or {}, journal)
+    with run.alone():
+        planned = plan(target, app, name)
+        back = [each for each in planned if each.backwards]
+        if back:
+            raise errors.UsageError(
+                f"{app} {name} lies before what is applied: that would take back {', '.join(map(str, back))}.",
+                hint=f"look at the way back: rb.preview({back[0].app!r}, {back[0].name!r}, backwards=True)",
+            )
+        wanted = planned if expected is None else expected
+        return migrate(run, wanted, app=app, name=name, other_databases=other_databases)
+
+
+def migrate(run: Migrating, plan: Sequence[PlannedMigration], **args: Any) -> Applied:
+    """Run a plan within ``run.alone()`` and return what was applied, or raise where things stand.
+
+    ``args`` are those of the worker's ``migrate``.
+    """
     started, clock = datetime.now(UTC), time.perf_counter()
+    stopped: errors.MigKitError
+    cause: BaseException
     try:
-        answer = target.ask(
-            "migrate",
-            on_event=recorder,
-            on_interrupt=lambda: _cancel(target, recorder.backend_pid),
-            timeout=None,
-            app=app,
-            name=name,
-            expected=[{"app": each.app, "name": each.name, "backwards": each.backwards} for each in wanted],
-            other_databases=other_databases,
-        )
+        answer = run.run(plan, **args)
     except (errors.GateClosed, errors.UsageError, errors.AppNotFound, errors.MigrationNotFound) as exc:
-        if not recorder.current and not recorder.done:
+        if not run.recorder.current and not run.recorder.done:
+            run.close_record("refused")
             raise  # nothing was run
-        raise _failed(target, planned, recorder, exc) from None
+        stopped = cause = exc
     except errors.MigKitError as exc:
-        raise _failed(target, planned, recorder, exc) from None
-    except KeyboardInterrupt:
-        raise _failed(target, planned, recorder, _interrupted()) from None
-    return Applied(tuple(recorder.done), started, time.perf_counter() - clock, answer["output"])
-
-
-def _cancel(target: Target, pid: int | None) -> None:
-    """Cancel what the worker's backend still runs: psycopg2 does not see a signal before the statement ends."""
-    if pid is None or target.info is None:
-        return
-    with contextlib.suppress(errors.DatabaseError), contextlib.closing(target.connect("apply")) as connection:
-        connection.execute("SELECT pg_cancel_backend(%s)", [pid])
-
-
-def _interrupted() -> errors.MigKitError:
-    return errors.MigKitError(
-        "it was interrupted.", hint="look at rb.status(), then run rb.apply() again: it goes on where this stopped"
-    )
-
-
-def _failed(
-    target: Target, planned: Sequence[PlannedMigration], recorder: _Recorder, exc: errors.MigKitError
-) -> errors.ApplyFailed:
-    """Return the error that says where things stand, by asking the database, not by memory."""
-    try:
-        recorded = {(each["app"], each["name"]) for each in target.ask("history")}
-        known = True
-    except errors.MigKitError:
-        recorded = {(each.app, each.name) for each in recorder.done}
-        known = False
-    applied = [str(each) for each in planned if (each.app, each.name) in recorded]
-    rest = [str(each) for each in planned if str(each) not in applied and str(each) != recorder.current]
-    lines = [f"{recorder.current or 'migrate'} failed: {exc.message}"]
-    lines.append(f"Applied: {', '.join(applied) or 'none'}. Not begun: {', '.join(rest) or 'none'}.")
-    if recorder.current in applied:
-        lines.append(f"{recorder.current} itself is recorded as applied: what failed came after its commit.")
-    elif recorder.current and not recorder.atomic:
-        lines.append(f"{recorder.current} is not atomic: what it did before it failed stays done.")
-    if not known:
-        lines.append("The database could not be asked: this is what was seen before.")
-    return errors.ApplyFailed(
-        "\n".join(lines),
-        applied=applied,
-        failed=recorder.current,
-        not_applied=rest,
-        hint=exc.hint
-        or "mend the cause, look at rb.status(), then run rb.apply() again: it goes on where this stopped",
-        traceback=getattr(exc, "traceback", ""),
-    )
+        stopped = cause = exc
+    except KeyboardInterrupt as exc:
+        stopped, cause = interrupted(), exc
+    else:
+        run.close_record("finished")
+        done, took = tuple(run.recorder.done), time.perf_counter() - clock
+        return Applied(done, started, took, answer["output"], tuple(run.ended))
+    failure = failed(run, plan, stopped)
+    if not failure.unfinished:
+        with contextlib.suppress(errors.RecordError):  # the failure itself is what people have to hear of
+            run.close_record("failed")
+    failure.__context__ = cause  # a command line has to know that it was Ctrl-C, or SIGTERM
+    raise failure from None

@@ -40,7 +40,8 @@ class Watcher:
             repeated = [
                 {"sql": sql, "times": times, "ms": total} for sql, (times, total) in self.counts.items() if times > 1
             ]
-            self.emit("done", **dict(about, ms=ms, repeated=repeated))
+            rows = [list(each) for each in migration.replaces] or [[app, name]]
+            self.emit("done", **dict(about, ms=ms, repeated=repeated, rows=rows))
             self.migration = None
 
     def mark(self):

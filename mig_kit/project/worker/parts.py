@@ -1,5 +1,7 @@
 """A migration that is not atomic, part by part: each part is done or not, and each can be gone on from."""
 
+import hashlib
+
 from .alone import Alone
 from .failure import IN_TRANSACTION, sqlstate
 from .faults import Fault
@@ -37,8 +39,8 @@ class Place:
     """Where to go on in a migration that was left half done: the part, and what of it is done.
 
     ``operation`` counts in the order they run, backwards from the last. ``part``: "operation" (from its beginning),
-    "statement" (the first ``index`` statements, ``done``, have run; ``again``: the next one was begun), or "deferred"
-    (it is done but for the statements that Django held back).
+    "statement" (the first ``index`` statements have run, ``done`` are their fingerprints; ``again``: the next one was
+    begun), or "deferred" (it is done but for the statements that Django held back).
     """
 
     def __init__(self, given=None):
@@ -52,10 +54,7 @@ class Place:
 
 
 class Parts:
-    """Run the operations of one migration one after the other, each announced, done, and told.
-
-    ``tell`` is the runner's ``emit`` with the migration's name in it.
-    """
+    """Run the operations of one migration one after the other, each announced, done, and told."""
 
     def __init__(self, emit, connection, waits, app, name, backwards, place=None):
         self.emit = emit
@@ -140,18 +139,18 @@ class Parts:
         self._index += 1
         here = self._number == self.place.operation and self.place.part == "statement"
         if here and index < self.place.index:
-            if str(sql) != self.place.done[index]:
-                raise self._another(sql, self.place.done[index])
+            if fingerprint(sql) != self.place.done[index]:
+                raise self._another(sql)
             return None  # it was done by the session that died
         again = here and index == self.place.index and self.place.again
         result = self._alone_or_not(work, sql, "statement", index, False, again)
         self.emit("statement done", **dict(self.facts, operation=self._number, index=index))
         return result
 
-    def _another(self, now, then):
+    def _another(self, sql):
         return Fault(
             "GateClosed",
-            f"The migration runs other statements now than those that were done: {now!s} instead of {then}.",
+            f"The migration runs another statement now than the one that was done: {sql}.",
             "put the migration file back as it was when it was begun, then go on",
             gate="same plan",
         )
@@ -205,6 +204,11 @@ class Parts:
                 self.emit("statement done", **dict(self.facts, operation=self._number, index=None))
             return result
         return self.waits.until_it_gets_through(lambda: self._with(work, sql, announced), "statement", **self.facts)
+
+
+def fingerprint(sql):
+    """Return the SHA-256 of a statement, by which a later session knows it again."""
+    return hashlib.sha256(str(sql).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def taken(editor):

@@ -1,0 +1,274 @@
+"""Migrate, forwards or backwards, as the only session that does, watched over, each step checked when it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mig_kit import errors
+from mig_kit.postgres import Connection, ConnectionInfo, invalid_indexes
+from mig_kit.postgres.identity import identify
+from mig_kit.postgres.migration_lock import MigrationLock
+from mig_kit.postgres.pooling import refuse_pooling
+from mig_kit.progress import ProgressCallback
+from mig_kit.project.client import EventCallback
+from mig_kit.record import Journal
+from mig_kit.steps._apply_record import Recorder
+from mig_kit.steps._apply_watch import ApplyWatch
+from mig_kit.steps.apply_journal import ApplyJournal
+from mig_kit.steps.target import Target
+
+__all__ = ["Checked", "Migrating", "Waiting"]
+
+# The very backend that was seen: its number may be another's by now.
+_OF_THE_WORKER = "SELECT {}(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start IS NOT DISTINCT FROM %s"
+
+# Told of a migration that is done: its app and name, and whether it was taken back. What it returns, if anything, is
+# what is wrong with the database now.
+Checked = Callable[[str, str, bool], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a migration waits for locks, in seconds, and whether it ends those who hold them.
+
+    ``lock_timeout_s``: the longest that it stands in a queue in which others stand behind it. ``give_up_after_s``: how
+    long it tries again and again.
+    """
+
+    lock_timeout_s: float = 0.5
+    give_up_after_s: float = 300.0
+    end_blockers: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("lock_timeout_s", "give_up_after_s"):
+            if getattr(self, name) <= 0:
+                raise errors.UsageError(
+                    f"{name} is {getattr(self, name):g}: nothing can be had in that time.", hint="give seconds above 0"
+                )
+
+
+@dataclass
+class Migrating:
+    """One run of the worker's ``migrate`` on a target: who may, what is told, what is checked.
+
+    ``journal`` gets each step before it is begun; what cannot be written down there is not begun. ``recorder`` has
+    what ran, also when it failed. ``ended``: the sessions that were ended, in words.
+    """
+
+    target: Target
+    step: str
+    progress: ProgressCallback | None = None
+    on_event: EventCallback | None = None
+    waiting: Waiting = field(default_factory=Waiting)
+    checked: Checked | None = None
+    expected_ms: Mapping[str, float] = field(default_factory=dict)
+    journal: Journal | None = None
+    ended: list[str] = field(default_factory=list)
+    recorder: Recorder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self.step, 0, self.progress, self._met, self.expected_ms)
+        self._record = ApplyJournal(self.journal, self.step) if self.journal is not None else None
+        self._lock: MigrationLock | None = None
+        self._watch: ApplyWatch | None = None
+        self._conn: Connection | None = None
+        self._invalid: frozenset[str] = frozenset()
+        self._facts: dict[str, Any] = {}
+        self._backend_start: Any = None
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only session that migrates the database, within; without PostgreSQL there is no such thing.
+
+        Raises ``GateClosed`` that names who does, or the pooler that makes it impossible.
+        """
+        info = self.target.info
+        if info is None:
+            yield
+            return
+        refuse_pooling(info)
+        with contextlib.ExitStack() as stack:
+            self._lock = stack.enter_context(MigrationLock.acquire(info, self.step, on_lost=self._lost))
+            self._conn = stack.enter_context(contextlib.closing(self.target.connect(self.step)))
+            self._invalid = frozenset(_invalid(self._conn))
+            self._watch = self._watching(info)
+            stack.callback(self._watch.close)
+            yield
+
+    def _watching(self, info: ConnectionInfo) -> ApplyWatch:
+        def ended(words: str) -> None:
+            self.ended.append(words)
+            self.recorder.say(f"  a session in the way was ended: {words}", lasting=True)
+
+        return ApplyWatch(
+            info,
+            lambda words: self.recorder.say(f"{self.recorder.current or self.step}: {words}"),
+            every_s=max(0.02, min(0.2, self.waiting.lock_timeout_s / 3)),
+            give_up_after_s=self.waiting.give_up_after_s,
+            end_blockers=self.waiting.end_blockers,
+            ended=ended,
+        )
+
+    def run(self, plan: Sequence[Any], **args: Any) -> Any:
+        """Run the plan, within ``alone``, and return the worker's answer; KeyboardInterrupt and errors as they come.
+
+        ``plan``: the ``PlannedMigration``s that are to run; ``args`` are those of the worker's ``migrate``.
+        """
+        self.recorder.total = len(plan)
+        shown = [{"app": each.app, "name": each.name, "backwards": each.backwards} for each in plan]
+        self._facts = {"plan": shown, "resume": args.get("resume"), "scope": [args.get("app"), args.get("name")]}
+        try:
+            return self.target.ask(
+                "migrate",
+                on_event=self._take,
+                on_interrupt=self._cancel,
+                timeout=None,
+                expected=shown,
+                lock_timeout=self.waiting.lock_timeout_s,
+                give_up_after=self.waiting.give_up_after_s,
+                fence=list(self._lock.fence) if self._lock is not None else None,
+                **args,
+            )
+        except errors.WorkerError:
+            self._outlive()
+            raise
+        except KeyboardInterrupt:
+            if self._lock is not None and self._lock.lost:
+                self._outlive()
+                raise self._lock_lost() from None
+            raise
+
+    def close_record(self, how: str) -> None:
+        """Write that nothing of it runs any more, and that nothing was left half done."""
+        if self._record is not None:
+            self._record.ended(how)
+
+    def _take(self, event: str, data: dict[str, Any]) -> object:
+        """Take one of the worker's events in: it goes on once this has returned."""
+        if self._lock is not None and not self._lock.held:
+            raise self._lock_lost()
+        if event == "backend":
+            data.update(self._facts, **self._where())
+            if self._watch is not None:
+                self._watch.start(data["pid"])
+            self._backend_start = self._started(data["pid"])
+        elif event == "begin" and data.get("file"):
+            data["sha256"] = _sha256(data["file"])
+        elif event.endswith(" begins") and self._watch is not None:
+            self._watch.concurrent(bool(data.get("concurrent")))
+        elif event.endswith(" done") and self._watch is not None:
+            self._watch.concurrent(False)
+        elif event == "cancelled":
+            reason = self._watch.reason if self._watch is not None else ""
+            return {"reason": reason, "hint": "run it again when nothing old is open, or with a longer give_up_after_s"}
+        if self._record is not None:
+            self._record(event, data)
+        self.recorder(event, data)
+        if event == "done":
+            self._check(data)
+        if self.on_event is not None:
+            self.on_event(event, data)
+        return None
+
+    def _where(self) -> dict[str, Any]:
+        """Return which database this is and since when its server runs: a later session has to know."""
+        if self._conn is None:
+            return {}
+        identity = identify(self._conn)
+        row = self._conn.execute("SELECT pg_postmaster_start_time()::text").fetchone()
+        return {
+            "system": identity.system,
+            "oid": identity.oid,
+            "database": identity.name,
+            "server_started": row[0] if row else "",
+        }
+
+    def _check(self, data: Mapping[str, Any]) -> None:
+        """Compare what is there with what should be, after one migration."""
+        if self._conn is None:
+            return
+        label = f"{data['app']}.{data['name']}"
+        wrong = None
+        for app, name in data.get("rows", ()):
+            row = self._conn.execute(
+                "SELECT count(*) > 0 FROM django_migrations WHERE app = %s AND name = %s", (app, name)
+            ).fetchone()
+            if row is not None and row[0] == data["backwards"]:
+                wrong = f"{app}.{name} is {'still' if data['backwards'] else 'not'} recorded in django_migrations"
+        new = sorted(set(_invalid(self._conn)) - self._invalid)
+        if new:
+            wrong = f"it left an index that is not valid: {', '.join(new)}"
+        if wrong is None and self.checked is not None:
+            wrong = self.checked(data["app"], data["name"], data["backwards"])
+        if wrong is not None:
+            self.recorder.current = label
+            raise errors.MigKitError(
+                f"it ran, and the database is not as it should be: {wrong}.",
+                hint="look at rb.status() and rb.verify() before anything else is applied",
+            )
+
+    # When it has to stop
+
+    def _lost(self, reason: str) -> None:
+        """Stop the worker: the lock is gone, so another session may begin. In the heartbeat's thread."""
+        self.target.worker.interrupt()
+        self._cancel()
+
+    def _lock_lost(self) -> errors.MigKitError:
+        reason = self._lock.lost if self._lock is not None else ""
+        return errors.MigKitError(
+            f"the lock on migrating this database was lost: {reason}.",
+            hint="look whether the server is well and rb.gates() is open, then run the step again",
+        )
+
+    def _cancel(self) -> None:
+        """Cancel what the worker's backend still runs: psycopg2 does not see a signal before the statement ends."""
+        pid = self.recorder.backend_pid
+        if pid is None or self.target.info is None:
+            return
+        with (
+            contextlib.suppress(errors.DatabaseError),
+            contextlib.closing(self.target.connect(self.step)) as connection,
+        ):
+            connection.execute(_OF_THE_WORKER.format("pg_cancel_backend").encode(), (pid, self._backend_start))
+
+    def _outlive(self, seconds: float = 5.0) -> None:
+        """Wait until the worker's backend has ended, and end it: only then does the database say how it stands."""
+        pid = self.recorder.backend_pid
+        if pid is None or self.target.info is None:
+            return
+        with contextlib.suppress(Exception), contextlib.closing(self.target.connect(self.step)) as connection:
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                ended = connection.execute(
+                    _OF_THE_WORKER.format("pg_terminate_backend").encode(), (pid, self._backend_start)
+                )
+                if ended.fetchone() is None:
+                    return
+                time.sleep(0.1)
+
+    def _started(self, pid: int) -> Any:
+        if self._conn is None:
+            return None
+        row = self._conn.execute("SELECT backend_start FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone()
+        return row[0] if row else None
+
+    def _met(self) -> tuple[str, ...]:
+        return self._watch.met() if self._watch is not None else ()
+
+
+def _invalid(conn: Connection) -> list[str]:
+    return [f"{each.schema}.{each.name}" for each in invalid_indexes(conn)]
+
+
+def _sha256(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
