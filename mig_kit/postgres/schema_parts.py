@@ -174,6 +174,11 @@ class Schema:
         return f"<Schema: {len(self.relations) - views} tables, {views} views, PostgreSQL {self.major}>"
 
     @property
+    def labels(self) -> frozenset[str]:
+        """The labels of every table and view: what a plan finds when it begins."""
+        return frozenset(self.relations)
+
+    @property
     def tables(self) -> frozenset[str]:
-        """The labels of all but the views: what a plan finds when it begins."""
+        """The labels of all but the views."""
         return frozenset(label for label, each in self.relations.items() if not each.is_view)
