@@ -38,6 +38,7 @@ class PythonCode:
     without_using: tuple[int, ...] = ()
     whole: tuple[Mapping[str, Any], ...] = ()
     raw_sql: bool = False
+    reverse_noop: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mig_kit.postgres.info import ConnectionInfo
 from mig_kit.postgres.lock_holder import LockHolder, application_name, find_holder, payload, this_process
 from mig_kit.postgres.refusal import first_line
 
-__all__ = ["GATE", "RUNNER_CLASS", "WORKER_CLASS", "MigrationLock"]
+__all__ = ["GATE", "RUNNER_CLASS", "WORKER_CLASS", "MigrationLock", "current_holder"]
 
 GATE = "nobody else migrating"
 
@@ -166,6 +166,13 @@ class MigrationLock:
         """Keep why the server ends an idle connection: libpq takes that for a notice."""
         if words.severity_nonlocalized in ("FATAL", "PANIC"):
             self._last_words = words.message_primary or ""
+
+
+def current_holder(conn: Connection) -> LockHolder | None:
+    """Tell who migrates the database of this connection, or is left over from a session that did; takes no lock."""
+    row = conn.execute(_KEY).fetchone()
+    assert row is not None
+    return find_holder(conn, RUNNER_CLASS, row[0]) or find_holder(conn, WORKER_CLASS, row[0])
 
 
 def _take(conn: Connection, key: int) -> None:

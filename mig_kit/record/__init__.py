@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._chain import Entry, Problem
-from .folder import RunFolder
+from .folder import RunFolder, hidden_folder
 from .journal import Journal, verify
 from .redact import clear_secrets, redact, redact_data, register_secret
 from .report import redact_notebook, write_report
@@ -16,6 +16,7 @@ __all__ = [
     "RunFolder",
     "clear_secrets",
     "export_sql",
+    "hidden_folder",
     "redact",
     "redact_data",
     "redact_notebook",

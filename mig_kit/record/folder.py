@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import RecordError
 from .journal import Journal
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "hidden_folder"]
 
 _HIDDEN = ".mig"
 _SAFE = re.compile(r"[^\w.-]+")
@@ -34,9 +34,8 @@ class RunFolder:
         runs = root / _HIDDEN / "runs"
         stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{_file_name(name)}"
         try:
-            (root / _HIDDEN).mkdir(mode=0o700, exist_ok=True)
+            hidden_folder(root)
             runs.mkdir(mode=0o700, exist_ok=True)
-            _ignore(root / _HIDDEN)
             return cls(_unique(runs, stem))
         except OSError as error:
             raise RecordError(
@@ -76,6 +75,14 @@ class RunFolder:
     def report_path(self) -> Path:
         """Where the HTML report is kept."""
         return self.path / "report.html"
+
+
+def hidden_folder(root: Path) -> Path:
+    """Return ``<root>/.mig``, made where it is missing: private to the user, and kept out of git; OSError."""
+    folder = root / _HIDDEN
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _ignore(folder)
+    return folder
 
 
 def _file_name(name: str) -> str:

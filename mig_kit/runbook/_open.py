@@ -26,13 +26,15 @@ def open_runbook(
     settings: str | None = None,
     environ: Mapping[str, str] | None = None,
     record: bool = True,
+    remember: bool = False,
     interaction: Interaction | None = None,
 ) -> Runbook:
     """Open a session on a Django project: find it, start its worker, begin the record.
 
     ``path``: the folder of manage.py or one around it. ``database``: an alias of DATABASES. ``stage``: development,
     staging or production; inferred when not given, erring to production. ``python``, ``settings`` and ``environ``
-    name what is not found by itself. With ``record`` a run folder is made below ``.mig/runs`` in the project.
+    name what is not found by itself. With ``record`` a run folder is made below ``.mig/runs`` in the project;
+    ``remember``: without one, too, keep for other sessions what opens gates (that a plan was shown).
     Nothing in the project or the database is changed. Raises the ``MigKitError`` that fits.
     """
     target = open_target(path, database=database, stage=stage, python=python, settings=settings, environ=environ)
@@ -41,7 +43,7 @@ def open_runbook(
         if record:
             named = os.environ.get(RUN_FOLDER)
             run = RunFolder.open(named) if named else RunFolder.create(target.project.root, "session")
-        return Runbook(target, run=run, interaction=interaction)
+        return Runbook(target, run=run, interaction=interaction, remember=remember)
     except BaseException:
         target.close()
         raise

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mig_kit import errors
 from mig_kit._version import __version__
 from mig_kit.record import RunFolder, redact, write_report
+from mig_kit.runbook._gated import Gated
 from mig_kit.runbook._interaction import Interaction, Quiet
 from mig_kit.runbook._session import Choice, Finished, Session, Tick, Traceback
 from mig_kit.runbook._who import commit_of, user_name
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Runbook"]
 
 
-class Runbook:
+class Runbook(Gated):
     """One migration session on one database of one project: the steps in order, and the record of them.
 
     Open one with ``mig_kit.open_runbook``. Each method is a step and returns its result; each is written to the
@@ -47,7 +48,14 @@ class Runbook:
     Not thread-safe.
     """
 
-    def __init__(self, target: Target, *, run: RunFolder | None = None, interaction: Interaction | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        run: RunFolder | None = None,
+        interaction: Interaction | None = None,
+        remember: bool = False,
+    ) -> None:
         self.target = target
         self.interaction: Interaction = interaction or Quiet()
         self.answers: dict[str, Any] = {}
@@ -55,6 +63,7 @@ class Runbook:
         self.ticks: set[Tick] = set()
         self.run = run
         self._session = Session()
+        self._remember = remember
         if run is not None:
             run.journal.append("session opened", **self._facts())
 
@@ -143,8 +152,13 @@ class Runbook:
 
     def backup(self, *, script: bool | str | Path = False, jobs: int = 2) -> backup_step.Backup:
         """Step 2: back the database up below ``.tmp/backups``; with ``script`` by the project's own script."""
-        with self._step("backup") as outcome, self.interaction.progress("backup") as progress:
+        with (
+            self._step("backup") as outcome,
+            self.interaction.progress("backup") as progress,
+            self._backing_up() as made,
+        ):
             result = backup_step.backup(self.target, script=script, jobs=jobs, progress=progress)
+            made(result)
             self._session.backup = result
             outcome["summary"] = f"{result.path.name}: {result.size_bytes:,} bytes, {sum(result.rows.values()):,} rows"
             outcome["backup"] = str(result.path)
@@ -224,11 +238,13 @@ class Runbook:
         self, app: str | None = None, name: str | None = None, *, backwards: bool = False
     ) -> preview_step.SqlPlan:
         """Step 4: return the SQL of all pending migrations, an app's, or one, forwards or backwards."""
-        with self._step("preview", app=app, name=name, backwards=backwards) as outcome:
+        with self._step("preview", app=app, name=name, backwards=backwards) as outcome, self._showing() as shown_now:
             result = preview_step.preview(self.target, app, name, backwards=backwards)
             if name is None and not backwards:
                 shown = [apply_step.PlannedMigration(each.app, each.name) for each in result.migrations]
                 self._session.previewed[app, None] = tuple(shown)
+            if not backwards:
+                shown_now([(each.app, each.name) for each in result.migrations])
             count = sum(len(each.statements) for each in result.migrations)
             outcome["summary"] = f"{len(result.migrations)} migrations, {count} statements"
             outcome["sql"] = result.text
@@ -259,16 +275,17 @@ class Runbook:
         """Step 5: apply all pending migrations, an app's, or those up to one.
 
         A lock that is not to be had within ``lock_timeout_s`` is tried again, later and later, for ``give_up_after_s``;
-        who holds it is shown, and ended only with ``end_blockers``. In the stage production the name of the database
-        (without PostgreSQL: its alias) has to be given as ``confirm``. When the plan is another one than the preview
-        of the same scope showed, it is refused. Raises ``GateClosed`` and ``ApplyFailed``.
+        who holds it is shown, and ended only with ``end_blockers``. What this stage requires of ``gates()`` has to be
+        open; in production that includes the name of the database (without PostgreSQL: its alias) as ``confirm``. When
+        the plan is another one than the preview of the same scope showed, it is refused. Raises ``GateClosed`` and
+        ``ApplyFailed``.
         """
         session = self._session
         with (
             self._step("apply", app=app, name=name) as outcome,
             self.interaction.progress("apply") as progress,
         ):
-            self._confirmed(confirm)
+            on_event = self._let_apply(app, name, confirm, outcome)
             try:
                 result = apply_step.apply(
                     self.target,
@@ -279,6 +296,7 @@ class Runbook:
                     waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
                     journal=self.run.journal if self.run is not None else None,
                     progress=progress,
+                    on_event=on_event,
                 )
             except errors.ApplyFailed as exc:
                 self._ran(exc)
@@ -295,18 +313,6 @@ class Runbook:
         if attempt:  # with nothing pending, everything is as it was
             self._session.previewed.clear()
             self._session.verification = None
-
-    def _confirmed(self, confirm: str | None) -> None:
-        info = self.target.info
-        name, where = (info.dbname, info.safe) if info else (self.target.database, self.target.vendor)
-        if self.target.stage != "production" or confirm == name:
-            return
-        said = "no name was given" if confirm is None else f"{confirm!r} was given"
-        raise errors.GateClosed(
-            f"This is production: the name of the database has to be typed, and {said}.",
-            gate="name typed",
-            hint=f"rb.apply(confirm={name!r}), when {where} is the one you mean",
-        )
 
     def verify(
         self, *, apps: Sequence[str] | None = None, queries: Mapping[str, str] | str | None = None
@@ -375,6 +381,8 @@ class Runbook:
             result = "finished without verification"
         else:
             result = "finished, verified" if verification else "finished, verification failed"
+        if self._session.overridden:
+            result += f"; gates overridden: {', '.join(dict.fromkeys(self._session.overridden))}"
         self.run.journal.append("session finished", result=result)
         notebook = self.run.notebook_path if self.run.notebook_path.exists() else None
         write_report(self.run.notebook_path, self.run.journal, self.run.report_path)

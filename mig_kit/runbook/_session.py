@@ -11,6 +11,9 @@ from mig_kit.steps import backup as backup_step
 from mig_kit.steps import generate as generate_step
 from mig_kit.steps import review as review_step
 from mig_kit.steps import verify as verify_step
+from mig_kit.steps.gate_facts import Fact
+from mig_kit.steps.gate_judge import Asked
+from mig_kit.steps.gates import Gates
 
 __all__ = ["Choice", "Finished", "Session", "Tick", "Traceback"]
 
@@ -64,6 +67,10 @@ class Session:
     )
     attempts: list[apply_step.Applied | errors.ApplyFailed] = field(default_factory=list)
     verification: verify_step.Verification | None = None
+    asked: Asked | None = None  # what was shown last and waits for its second call
+    overrides: dict[tuple[str, str], Fact] = field(default_factory=dict)  # (step, gate) → the reason
+    gates: Gates | None = None  # as they stood when a step was last let run or refused
+    overridden: list[str] = field(default_factory=list)  # gates that a step ran through all the same
 
 
 for _each in (Choice, Finished, Tick, Traceback):

@@ -15,7 +15,7 @@ from mig_kit.steps.target import Target
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["backup_paths", "backups", "latest_backup"]
+__all__ = ["backup_paths", "backups", "latest_backup", "same_database"]
 
 _COLUMNS = ["backup", "when (UTC)", "bytes", "files", "rows", "method", "verified"]
 
@@ -43,7 +43,7 @@ def latest_backup(target: Target) -> Backup | None:
             found = Backup.read(path)
         except DamagedManifest:
             continue
-        if found is not None and _same_database(found.server, info.safe) and found.has_its_files():
+        if found is not None and same_database(found.server, info.safe) and found.has_its_files():
             own.append(found)
     return max(own, key=lambda each: each.started, default=None)
 
@@ -83,6 +83,6 @@ def _verified(backup: Backup) -> str:
     return f"yes: {found.words}, {when}" if found.verified else f"no: {found.reason} ({when})"
 
 
-def _same_database(one: str, other: str) -> bool:
+def same_database(one: str, other: str) -> bool:
     """Compare two addresses; who asks makes no difference."""
     return re.sub("//[^/@]*@", "//", one) == re.sub("//[^/@]*@", "//", other)

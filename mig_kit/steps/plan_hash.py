@@ -18,7 +18,7 @@ from mig_kit.postgres.literals import without_literals
 from mig_kit.steps.apply import PlannedMigration, plan
 from mig_kit.steps.target import Target
 
-__all__ = ["HashedMigration", "HashedPlan", "hash_migrations", "hash_pending", "hash_plan"]
+__all__ = ["HashedMigration", "HashedPlan", "hash_migrations", "hash_pending", "hash_plan", "hash_replayed"]
 
 # A date that Django makes up for the rows that are there is another one each time; what the file says is in its hash.
 _QUOTED = re.compile(r"'(?:[^']|'')*'")
@@ -78,18 +78,33 @@ def hash_pending(target: Target, planned: Sequence[PlannedMigration]) -> HashedP
 
     So a migration has one hash, whichever part of what is pending is asked about.
     """
-    return _ordered(planned, plan_of(target.ask("replay")).migrations) if planned else HashedPlan(())
+    if not planned:
+        return HashedPlan(())
+    if target.info is None:
+        return _by_files(target, planned)
+    return hash_replayed(planned, plan_of(target.ask("replay")).migrations)
 
 
 def hash_migrations(target: Target, planned: Sequence[PlannedMigration]) -> HashedPlan:
     """Return these migrations, applied or not, each as it stands by itself. Read-only."""
+    if target.info is None:
+        return _by_files(target, planned)
     found: list[PlanMigration] = []
     for each in planned:
         found += plan_of(target.ask("replay", app=each.app, name=each.name)).wanted
-    return _ordered(planned, found)
+    return hash_replayed(planned, found)
 
 
-def _ordered(planned: Sequence[PlannedMigration], found: Sequence[PlanMigration]) -> HashedPlan:
+def _by_files(target: Target, planned: Sequence[PlannedMigration]) -> HashedPlan:
+    """Return them by their files alone: without PostgreSQL nothing tells the SQL without a database."""
+    files = {(each["app"], each["name"]): _file_hash(each["file"]) for each in target.ask("graph")["nodes"]}
+    found = [(each, files.get((each.app, each.name), "")) for each in planned]
+    hashed = (HashedMigration(each.app, each.name, sha and _sha256([str(each), sha]), sha) for each, sha in found)
+    return HashedPlan(tuple(hashed), any(each.backwards for each in planned))
+
+
+def hash_replayed(planned: Sequence[PlannedMigration], found: Sequence[PlanMigration]) -> HashedPlan:
+    """Return a plan of these migrations, as the worker has replayed them."""
     known = {(each.app, each.name): each for each in found}
     hashed = [_hashed(each, known.get((each.app, each.name))) for each in planned]
     return HashedPlan(tuple(hashed), any(each.backwards for each in planned))

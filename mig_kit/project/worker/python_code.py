@@ -45,10 +45,10 @@ def parsed(path):
 def code_facts(operation, state):
     """Return the facts about a RunPython's code.
 
-    name, file, line, noop; reverse; ``unknown``: why it could not be read, or None; ``direct_models``: models used as
-    the code has them now; ``models``: those it gets from the state, with their tables; ``without_using``: lines where a
-    query does not name its database; ``whole``: uses that go through a table at once or row by row, each
-    {line, what, label, table, batched}; ``raw_sql``: whether it runs statements of its own.
+    name, file, line, noop; reverse, reverse_noop; ``unknown``: why it could not be read, or None; ``direct_models``:
+    models used as the code has them now; ``models``: those it gets from the state, with their tables;
+    ``without_using``: lines where a query does not name its database; ``whole``: uses that go through a table at once
+    or row by row, each {line, what, label, table, batched}; ``raw_sql``: whether it runs statements of its own.
     """
     code = operation.code
     facts = {
@@ -57,6 +57,7 @@ def code_facts(operation, state):
         "line": None,
         "noop": is_noop(code),
         "reverse": operation.reverse_code is not None,
+        "reverse_noop": is_noop(operation.reverse_code),
         "unknown": None,
         "direct_models": [],
         "models": [],

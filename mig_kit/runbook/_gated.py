@@ -1,0 +1,282 @@
+"""What a runbook does behind gates: it shows them, keeps what people answer, and lets a step run or refuses it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from mig_kit import errors
+from mig_kit.steps import apply as apply_step
+from mig_kit.steps import gate_facts, gate_judge
+from mig_kit.steps.backup import Backup
+from mig_kit.steps.gate_facts import Facts, database_key
+from mig_kit.steps.gate_judge import Asked
+from mig_kit.steps.gate_points import Point, points_of
+from mig_kit.steps.gates import Gates, required_at
+from mig_kit.steps.plan_hash import HashedPlan, hash_pending, hash_plan
+from mig_kit.steps.rollback import RollbackPlan, RolledBack, plan_rollback, roll_back, rollback_points
+from mig_kit.steps.schema_mark import mark_schema
+
+if TYPE_CHECKING:
+    from mig_kit.record import RunFolder
+    from mig_kit.runbook._interaction import Interaction
+    from mig_kit.runbook._session import Session
+    from mig_kit.steps.rehearse import Rehearsal
+    from mig_kit.steps.target import Target
+
+__all__ = ["Gated"]
+
+
+class Gated:
+    """The gates of a runbook, and what opens them."""
+
+    target: Target
+    run: RunFolder | None
+    interaction: Interaction
+    _session: Session
+    _remember: bool
+
+    def _step(self, step: str, **facts: Any) -> contextlib.AbstractContextManager[dict[str, Any]]:
+        raise NotImplementedError
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What was established about plans: kept below ``.mig`` with a record, in memory without one."""
+        if self.run is None and not self._remember:
+            return Facts()
+        return Facts.below(self.target.project.root, self.run.journal if self.run is not None else None)
+
+    def gates(self, app: str | None = None, name: str | None = None, confirm: str | None = None) -> Gates:
+        """Return what must hold before ``apply`` with these arguments: each gate, the evidence, what opens it.
+
+        Read-only. ``required`` says which of them this stage asks for.
+        """
+        with self._step("gates", app=app, name=name) as outcome:
+            result = gate_judge.judge(self.target, self.facts, self._before_apply(app, name, confirm))
+            outcome["summary"] = "open" if result else f"closed: {', '.join(each.name for each in result.refusing)}"
+            outcome["gates"] = result.as_record()
+            return result
+
+    def acknowledge(self, finding: str, reason: str, *, migration: str | None = None) -> tuple[Point, ...]:
+        """Say why a finding is accepted, of one migration (``app.name``) or of each that has it.
+
+        ``finding``: an id such as ``MK203``, or ``lock safety``, ``old code``, ``data loss``. What is asked by the
+        rollback that was shown last counts, else what the pending migrations ask. It holds for the migration as it
+        stands, in other sessions too, and is void once its file or the SQL from it changes.
+        """
+        with self._step("acknowledge", finding=finding, reason=reason) as outcome:
+            asked = self._at_hand() or self._before_apply(None, None, None)
+            found = gate_judge.acknowledge(
+                self.target, self.facts, asked.points, asked.plan, finding, reason, migration
+            )
+            outcome["summary"] = f"acknowledged: {', '.join(map(str, found))}"
+            return found
+
+    def override(self, gate: str, reason: str, *, app: str | None = None, name: str | None = None) -> Gates:
+        """Say why to go on though a gate is closed, and return how the gates stand then.
+
+        It holds for the plan that ``app`` and ``name`` mean, or for the rollback that was shown last, in this session
+        alone, and is in the record. Some gates cannot be overridden. Raises ``UsageError``.
+        """
+        with self._step("override", gate=gate, reason=reason) as outcome:
+            asked = (None if app else self._at_hand()) or self._before_apply(app, name, None)
+            key, fact = gate_judge.override(self.target, self.facts, gate, reason, step=asked.step, plan=asked.plan)
+            self._session.overrides[asked.step, key] = fact
+            outcome["summary"] = f"{key} overridden for {asked.step}"
+            return gate_judge.judge(self.target, self.facts, asked)
+
+    def _before_apply(self, app: str | None, name: str | None, confirm: str | None) -> Asked:
+        """Return what ``apply`` with these arguments asks for; it is what is at hand from now on."""
+        plan = hash_plan(self.target, app, name)
+        if plan.backwards:
+            raise errors.UsageError(
+                f"{app} {name} lies before what is applied.", hint=f"rb.rollback({app!r}, {name!r}) shows the way back"
+            )
+        points = gate_judge.plan_points(self.target, self.facts, plan, app, name)
+        scope = ", ".join(repr(each) for each in (app, name) if each is not None)
+        self._session.asked = None
+        return self._asked("apply", plan, scope, points, confirm)
+
+    def _asked(self, step: str, plan: HashedPlan, scope: str, points: Sequence[Point], confirm: str | None) -> Asked:
+        return Asked(
+            step=step,
+            plan=plan,
+            scope=scope,
+            points=points,
+            confirm=confirm,
+            record=self.run.journal if self.run is not None else None,
+            overrides=self._session.overrides,
+        )
+
+    def _at_hand(self) -> Asked | None:
+        """Return what was shown last and waits for its second call, None where that is an apply."""
+        return self._session.asked
+
+    def _let_apply(
+        self, app: str | None, name: str | None, confirm: str | None, outcome: dict[str, Any]
+    ) -> Callable[[str, dict[str, Any]], None] | None:
+        """Refuse an apply whose gates are closed; return what holds it to the plan that they were opened for.
+
+        Where the stage requires nothing, nothing is looked at.
+        """
+        if not required_at(self.target.stage, "apply"):
+            self._session.gates = None
+            return None
+        if any(each.backwards for each in apply_step.plan(self.target, app, name)):
+            return None  # apply itself refuses that, in its own words
+        return self._let_run(self._before_apply(app, name, confirm), outcome)
+
+    def _let_run(self, asked: Asked, outcome: dict[str, Any]) -> Callable[[str, dict[str, Any]], None]:
+        """Refuse a step one of whose required gates is closed; the gates are in the record either way."""
+        gates = gate_judge.judge(self.target, self.facts, asked, only_required=True)
+        self._session.gates = gates
+        outcome["gates"] = gates.as_record()
+        if gates.overridden:
+            outcome["overridden"] = {each.name: each.reason for each in gates.overridden}
+            self._session.overridden += [each.name for each in gates.overridden]
+        gates.refuse()
+        gate_judge.let_run(self.target, self.facts, gates)
+        return _only(asked.plan)
+
+    def rollback(
+        self,
+        app: str,
+        name: str,
+        confirm: str | None = None,
+        *,
+        other_databases: bool = False,
+        lock_timeout_s: float = 0.5,
+        give_up_after_s: float = 300.0,
+        end_blockers: bool = False,
+    ) -> RollbackPlan | RolledBack:
+        """Take the migrations of ``app`` after ``name`` back; ``zero`` takes all of them.
+
+        Without ``confirm`` it shows what would run, the data that will be lost and the gates, and changes nothing. With
+        the name of the database as ``confirm``, in every stage, it does what was shown. Waiting for locks is as in
+        ``apply``. Raises ``GateClosed`` where something on the way is irreversible, and ``ApplyFailed``.
+        """
+        with (
+            self._step("rollback", app=app, name=name, shown=confirm is None) as outcome,
+            self.interaction.progress("rollback") as progress,
+        ):
+            shown = plan_rollback(self.target, app, name)
+            scope = f"{app!r}, {name!r}"
+            asked = self._asked("rollback", shown.hashed, scope, rollback_points(shown), confirm)
+            outcome["lost"] = [str(each) for each in shown.lost]
+            if confirm is None:
+                self._session.asked = asked
+                if shown and not shown.irreversible:
+                    self._note_shown("rollback", shown.hashed.lines, backwards=True)
+                outcome["summary"] = f"shown: {len(shown.migrations)} migrations, {len(shown.lost)} losses"
+                outcome["sql"] = shown.sql.text
+                return replace(shown, gates=gate_judge.judge(self.target, self.facts, asked))
+            shown.refuse()
+            on_event = self._let_run(asked, outcome)
+            try:
+                result = roll_back(
+                    self.target,
+                    shown,
+                    other_databases=other_databases,
+                    waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
+                    journal=self.run.journal if self.run is not None else None,
+                    progress=progress,
+                    on_event=on_event,
+                )
+            finally:
+                self._session.asked = None
+                self._session.previewed.clear()
+                self._session.verification = None
+            outcome["summary"] = f"{len(result.applied.migrations)} migrations taken back"
+            outcome["migrations"] = [str(each) for each in result.applied.migrations]
+            return result
+
+    # What other steps establish
+
+    @contextlib.contextmanager
+    def _showing(self) -> Iterator[Callable[[Sequence[tuple[str, str]]], None]]:
+        """Note that the SQL of pending migrations was shown; their hashes are taken before it is."""
+        plan = HashedPlan(())
+        with contextlib.suppress(errors.MigKitError):
+            plan = hash_pending(self.target, apply_step.plan(self.target))
+
+        def shown(migrations: Sequence[tuple[str, str]]) -> None:
+            lines = [[str(each), each.sha256] for each in plan.migrations if (each.app, each.name) in migrations]
+            if lines:
+                self._note_shown("apply", lines, backwards=False)
+
+        yield shown
+
+    def _note_shown(self, step: str, lines: Sequence[Sequence[str]], *, backwards: bool) -> None:
+        with contextlib.suppress(*() if self.run is not None else (errors.RecordError,)):
+            key = database_key(self.target)
+            self.facts.add(gate_facts.REVIEWED, key, step=step, plan=list(lines), backwards=backwards)
+
+    @contextlib.contextmanager
+    def _backing_up(self) -> Iterator[Callable[[Backup], None]]:
+        """Note the schema that a backup holds, where it was the same before and after."""
+        before = self._marks()
+
+        def made(backup: Backup) -> None:
+            if before is not None and self._marks() == before:
+                key = database_key(self.target)
+                self.facts.add(gate_facts.SCHEMA, key, backup=backup.checksum, schema=before)
+
+        yield made
+
+    def _marks(self) -> Mapping[str, str] | None:
+        """Return the marks of the schema; None where that cannot be read: then a backup counts without."""
+        try:
+            with contextlib.closing(self.target.connect("backup")) as connection:
+                return mark_schema(connection)
+        except (errors.MigKitError, psycopg.Error):
+            return None
+
+    @contextlib.contextmanager
+    def _rehearsing(self, app: str | None, name: str | None) -> Iterator[Callable[[Rehearsal], None]]:
+        """Note how a plan's rehearsal came out; its hashes are taken before it, and compared with those files."""
+        plan = hash_plan(self.target, app, name)
+
+        def rehearsed(result: Rehearsal) -> None:
+            files = {str(each): each.sha256 for each in result.migrations}
+            backup = Backup.read(self.target.backups_folder / result.backup)
+            if backup is None or [*files.items()] != [(str(each), each.file_sha256) for each in plan.migrations]:
+                return  # a file was edited meanwhile: it is no rehearsal of what was there before, nor of what is now
+            self.facts.add(
+                gate_facts.REHEARSED,
+                database_key(self.target),
+                plan=plan.lines,
+                backup=backup.checksum,
+                backup_name=result.backup,
+                passed=result.ok,
+                mode=str(result.mode),
+                points=[each.as_fact() for each in points_of(result.assessment)],
+                migrations={
+                    str(each): [files[str(each)], str(each.way_back.outcome) if each.way_back.ok else "failed"]
+                    for each in result.migrations
+                },
+            )
+
+        yield rehearsed
+
+
+def _only(plan: HashedPlan) -> Callable[[str, dict[str, Any]], None]:
+    """Return what stops a run before it begins a migration that the gates were not opened for."""
+
+    def begins(event: str, data: dict[str, Any]) -> None:
+        if event != "begin":
+            return
+        label = f"{data['app']}.{data['name']}"
+        hashed = plan.of(label)
+        if hashed is None or data.get("sha256", "") != hashed.file_sha256:
+            raise errors.GateClosed(
+                f"{label} is another one than the gates were opened for: its file was changed since.",
+                gate="same plan",
+                hint="rb.gates() says what has to be done again",
+            )
+
+    return begins
