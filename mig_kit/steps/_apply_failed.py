@@ -39,6 +39,8 @@ def failed(run: Migrating, plan: Sequence[Any], exc: errors.MigKitError) -> erro
         f"{'Taken back' if backwards else 'Applied'}: {', '.join(done) or 'none'}. "
         f"Not begun: {', '.join(rest) or 'none'}."
     )
+    if isinstance(exc, errors.OperationFailed) and exc.kind in _WAITED and recorder.in_the_way:
+        lines.append(f"In its way: {'; '.join(recorder.in_the_way)}.")
     half_done = bool(recorder.current) and not recorder.atomic and recorder.current not in done
     if recorder.current in done:
         state = "is not recorded any more" if backwards else "itself is recorded as applied"
@@ -61,6 +63,7 @@ def failed(run: Migrating, plan: Sequence[Any], exc: errors.MigKitError) -> erro
     )
 
 
+_WAITED = ("GaveUp", "LockNotAvailable")
 _AGAIN = {
     False: "run rb.apply() again: it goes on where this stopped",
     True: "run rb.rollback() again: it goes on where this stopped",

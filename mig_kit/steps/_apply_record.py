@@ -56,7 +56,7 @@ class Recorder:
         step: str,
         total: int,
         progress: ProgressCallback | None,
-        met: Callable[[], tuple[str, ...]],
+        met: Callable[[], dict[int, str]],
         expected_ms: Mapping[str, float] | None = None,
     ) -> None:
         self.done: list[AppliedMigration] = []
@@ -77,7 +77,7 @@ class Recorder:
         self._retries = 0
         self._waited = 0.0
         self._trying = 0.0
-        self._blockers: dict[str, None] = {}
+        self._blockers: dict[int, str] = {}
         self.part = ""
 
     def __call__(self, event: str, data: Mapping[str, Any]) -> None:
@@ -115,13 +115,21 @@ class Recorder:
         self._waited += data["waited"] - (self._trying if data["tries"] > 1 else 0.0) + data["delay"]
         self._trying = data["waited"] + data["delay"]
         met = self._met()
-        self._blockers.update(dict.fromkeys(met))
-        held = f", held by {met[0]}" if met else ""
+        for pid, words in met.items():
+            self._blockers.setdefault(pid, words)
+        held = f", held by {next(iter(met.values()))}" if met else ""
         again = f"again in {data['delay']:.1f} s"
         self.say(f"  try {data['tries']} of {self.current}: the lock was not to be had{held}; {again}", lasting=True)
 
+    @property
+    def in_the_way(self) -> tuple[str, ...]:
+        """Who was seen in the way of the current migration so far, in words."""
+        for pid, words in self._met().items():
+            self._blockers.setdefault(pid, words)
+        return tuple(self._blockers.values())
+
     def _finish(self, data: Mapping[str, Any]) -> None:
-        self._blockers.update(dict.fromkeys(self._met()))
+        blockers = self.in_the_way
         repeated = {each["sql"]: each for each in data["repeated"]}
         self.done.append(
             AppliedMigration(
@@ -132,7 +140,7 @@ class Recorder:
                 bool(data["backwards"]),
                 self._retries,
                 round(self._waited, 3),
-                tuple(self._blockers),
+                blockers,
             )
         )
         how = "recorded, not run" if data.get("fake") else "OK"

@@ -63,13 +63,14 @@ class ApplyWatch:
 
     def concurrent(self, runs: bool) -> None:
         """Note that a statement without a lock timeout begins, or has ended."""
-        self.reason = ""
         self._concurrent_since = time.monotonic() if runs else 0.0
+        if runs:
+            self.reason = ""
 
-    def met(self) -> tuple[str, ...]:
-        """Return who was in the way since the last call, in words."""
+    def met(self) -> dict[int, str]:
+        """Return who was in the way since the last call: server process → in words."""
         with self._lock:
-            found, self._met = tuple(self._met.values()), {}
+            found, self._met = self._met, {}
         return found
 
     def close(self) -> None:

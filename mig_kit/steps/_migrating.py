@@ -166,6 +166,8 @@ class Migrating:
             self._watch.concurrent(False)
         elif event == "cancelled":
             reason = self._watch.reason if self._watch is not None else ""
+            if self._watch is not None:
+                self._watch.concurrent(False)
             return {"reason": reason, "hint": "run it again when nothing old is open, or with a longer give_up_after_s"}
         if self._record is not None:
             self._record(event, data)
@@ -259,8 +261,8 @@ class Migrating:
         row = self._conn.execute("SELECT backend_start FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone()
         return row[0] if row else None
 
-    def _met(self) -> tuple[str, ...]:
-        return self._watch.met() if self._watch is not None else ()
+    def _met(self) -> dict[int, str]:
+        return self._watch.met() if self._watch is not None else {}
 
 
 def _invalid(conn: Connection) -> list[str]:

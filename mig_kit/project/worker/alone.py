@@ -7,6 +7,9 @@ from .faults import Fault, one_line
 from .statement_kind import CONCURRENT, index_dropped, index_made, kind_of
 from .waits import run
 
+# For how long a try is made to drop what a failed build left, in seconds.
+CLEAN_UP = 10.0
+
 # An index by its name as the catalog has it, or any of the table's that is not valid where none is given.
 _INDEXES = """
     SELECT i.indexrelid::bigint, c.relname, i.indisvalid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
@@ -61,15 +64,13 @@ class Alone:
         except Exception as exc:
             if not self._alive():
                 raise
-            left = self._remove_leftovers(made, before, sql)
-            if sqlstate(exc) == CANCELLED:
-                raise self._cancelled(exc, left) from exc
-            if left and not is_again(exc):
+            told = (self.emit.confirmed("cancelled") or {}) if sqlstate(exc) == CANCELLED else None
+            dropped = self._clean_up(made, before, sql)
+            if told is not None:
+                raise self._cancelled(exc, told, dropped) from exc
+            if dropped and not is_again(exc):
                 raise Fault(
-                    "OperationFailed",
-                    f"{one_line(exc)} The index {left[0]!r}, left invalid by that, was dropped again.",
-                    exception=type(exc).__name__,
-                    sqlstate=sqlstate(exc),
+                    "OperationFailed", one_line(exc) + dropped, exception=type(exc).__name__, sqlstate=sqlstate(exc)
                 ) from exc
             raise
         if made and made[0] is not None:
@@ -82,10 +83,8 @@ class Alone:
                 )
         return result
 
-    def _cancelled(self, exc, left):
-        """Ask the client whether its watchdog did it; it knows for how long the statement waited, and for whom."""
-        told = self.emit.confirmed("cancelled") or {}
-        dropped = f" The index {left[0]!r}, left invalid by that, was dropped again." if left else ""
+    def _cancelled(self, exc, told, dropped):
+        """Say who cancelled: ``told`` is what the client's watchdog says, if it was that."""
         if told.get("reason"):
             return Fault("OperationFailed", told["reason"] + dropped, told.get("hint", ""), exception="GaveUp")
         return Fault(
@@ -95,6 +94,14 @@ class Alone:
             sqlstate=CANCELLED,
         )
 
+    def _clean_up(self, made, before, sql):
+        """Drop what a failed try left, if it can be had soon; say in a sentence what became of it."""
+        try:
+            left = self._remove_leftovers(made, before, sql, CLEAN_UP)
+        except Exception as exc:
+            return f" What it left could not be dropped yet ({one_line(exc)}); the next run does that first."
+        return f" The index {left[0]!r}, left invalid by that, was dropped again." if left else ""
+
     def _is_done(self, sql, made):
         """Say whether a statement that was begun before has done all it was to do."""
         if made:
@@ -102,34 +109,40 @@ class Alone:
         dropped = index_dropped(sql)
         return bool(dropped) and run(self.connection, "SELECT to_regclass(%s) IS NULL", [dropped])[0]
 
-    def _remove_leftovers(self, made, before, sql):
+    def _remove_leftovers(self, made, before, sql, limit=None):
         """Drop the invalid index that a failed try left under this name; return the names that were dropped.
 
-        One that somebody builds at this moment is invalid too, and is nobody's leftover.
+        One that somebody builds at this moment is invalid too, and is nobody's leftover. Not CONCURRENTLY: that would
+        wait for the same transactions as the build did, and without a limit.
         """
         if not made:
             return []
         left = [each for each in self._of(made) if not each.valid and each.oid not in before]
         for each in left:
-            if self.connection.pg_version >= 120000:
-                builder = run(
-                    self.connection,
-                    "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid::bigint = %s "
-                    "AND pid <> pg_backend_pid()",
-                    [each.oid],
-                )
-                if builder:
-                    raise Fault(
-                        "OperationFailed",
-                        f"The index {each.name!r} is being built by another session, server process {builder[0]}.",
-                        "wait until that has ended, then go on",
-                    )
+            self._not_somebody_elses(each)
             self.emit("leftover", index=each.name, sql=str(sql))
-            self.waits.until_it_gets_through(
-                lambda: run(self.connection, f"DROP INDEX CONCURRENTLY IF EXISTS {each.quoted}"),  # noqa: B023
-                "leftover",
-            )
+            with self._settings(lock_timeout=round(self.waits.lock_timeout * 1000)):
+                self.waits.until_it_gets_through(
+                    lambda: run(self.connection, f"DROP INDEX IF EXISTS {each.quoted}"),  # noqa: B023
+                    "leftover",
+                    limit,
+                )
         return [each.name for each in left]
+
+    def _not_somebody_elses(self, index):
+        if self.connection.pg_version < 120000:
+            return
+        builder = run(
+            self.connection,
+            "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid::bigint = %s AND pid <> pg_backend_pid()",
+            [index.oid],
+        )
+        if builder:
+            raise Fault(
+                "OperationFailed",
+                f"The index {index.name!r} is being built by another session, server process {builder[0]}.",
+                "wait until that has ended, then go on",
+            )
 
     def _of(self, made):
         """Return the indexes that a CREATE INDEX CONCURRENTLY is about; without a name, the table's invalid ones."""

@@ -57,11 +57,13 @@ class Waits:
 
     # Around a transaction
 
-    def until_it_gets_through(self, attempt, what, **where):
+    def until_it_gets_through(self, attempt, what, limit=None, **where):
         """Return what ``attempt`` returns, running it again, later and later, while locks were not to be had.
 
-        ``attempt`` must leave nothing behind when it raises. ``what`` and ``where`` are for the event.
+        ``attempt`` must leave nothing behind when it raises. ``limit``: another one than ``give_up_after``. ``what``
+        and ``where`` are for the event.
         """
+        limit = self.give_up_after if limit is None else limit
         began = time.monotonic()
         tries = 0
         while True:
@@ -73,7 +75,7 @@ class Waits:
                     raise
                 waited = time.monotonic() - began
                 delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (tries - 1)) * random.uniform(0.5, 1.5)
-                if waited + delay > self.give_up_after:
+                if waited + delay > limit:
                     raise self._gave_up(exc, tries, waited) from exc
                 self.emit("retry", what=what, tries=tries, waited=waited, delay=delay, sqlstate=sqlstate(exc), **where)
                 time.sleep(delay)
