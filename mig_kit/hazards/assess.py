@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from mig_kit.hazards.assessment import MigrationAssessment, Verdict, VerdictKind
+from mig_kit.hazards.assessment import MigrationAssessment, Verdict
 from mig_kit.hazards.catalog import Catalog
 from mig_kit.hazards.code_findings import code_findings
+from mig_kit.hazards.compatibility import judge_compatibility
+from mig_kit.hazards.facts import StatementFacts
 from mig_kit.hazards.finding import Finding, Severity
 from mig_kit.hazards.lock_findings import lock_findings
 from mig_kit.hazards.lock_safety import judge_locks
+from mig_kit.hazards.old_release import OldRelease
 from mig_kit.hazards.plan import Plan
+from mig_kit.hazards.squawk import Opinion
 from mig_kit.hazards.transaction_findings import transaction_findings
 from mig_kit.hazards.walk import Ground, MigrationSteps, steps_of
 
@@ -30,22 +34,44 @@ def walk_plan(plan: Plan, catalog: Catalog, *, any_size: bool = False) -> tuple[
 
 
 def assess_plan(
-    plan: Plan, catalog: Catalog, *, databases: int = 1, any_size: bool = False
+    plan: Plan,
+    catalog: Catalog,
+    *,
+    databases: int = 1,
+    any_size: bool = False,
+    opinions: Mapping[str, tuple[Opinion, ...]] = {},
 ) -> tuple[MigrationAssessment, ...]:
     """Return what each wanted migration would do.
 
     ``catalog``: before the plan, from a database or from the project's state. ``databases``: how many different ones
-    the project has. ``any_size``: give the verdict for tables of any size. Nothing is asked of any database.
+    the project has. ``any_size``: give the verdict for tables of any size. ``opinions``: squawk's on raw SQL, by its
+    text. Nothing is asked of any database.
     """
-    walked = walk_plan(plan, catalog, any_size=any_size)
-    return tuple(_assessment(each, databases=databases, any_size=any_size) for each in walked if each.migration.wanted)
+    found = []
+    old: OldRelease | None = None
+    for each in walk_plan(plan, catalog, any_size=any_size):
+        if old is None or not plan.history_known:
+            old = OldRelease.of(each.existed)
+        if each.migration.wanted:
+            found.append(_assessment(each, old, databases=databases, any_size=any_size, opinions=opinions))
+        old = old.after(each.changes)
+    return tuple(found)
 
 
-def _assessment(migration: MigrationSteps, *, databases: int, any_size: bool) -> MigrationAssessment:
+def _assessment(
+    migration: MigrationSteps,
+    old: OldRelease,
+    *,
+    databases: int,
+    any_size: bool,
+    opinions: Mapping[str, tuple[Opinion, ...]],
+) -> MigrationAssessment:
+    compatibility, of_the_old = _compatibility(migration, old)
     findings = [
         *lock_findings(migration, any_size=any_size),
         *transaction_findings(migration, any_size=any_size),
-        *code_findings(migration, databases=databases, any_size=any_size),
+        *code_findings(migration, databases=databases, any_size=any_size, opinions=opinions),
+        *of_the_old,
     ]
     found = [replace(each, file=migration.migration.file) for each in _once(findings)]
     places: dict[tuple[int | None, str], int] = {
@@ -56,11 +82,35 @@ def _assessment(migration: MigrationSteps, *, databases: int, any_size: bool) ->
         app=migration.migration.app,
         name=migration.migration.name,
         lock_safety=judge_locks(statements, migration.sizes),
-        compatibility=Verdict(VerdictKind.UNKNOWN, "not looked at", "unknown"),
+        compatibility=compatibility,
         reversible=migration.migration.reversible,
         statements=statements,
-        findings=tuple(sorted(found, key=lambda each: (places[each.line, each.operation], each.id))),
+        findings=tuple(sorted(found, key=lambda each: (places.get((each.line, each.operation), len(places)), each.id))),
     )
+
+
+def _compatibility(migration: MigrationSteps, old: OldRelease) -> tuple[Verdict, list[Finding]]:
+    """Give the verdict for the running release, and its findings beside the operations that they come from."""
+    plan = migration.migration
+    verdict, findings = judge_compatibility(
+        plan.app,
+        plan.name,
+        migration.changes,
+        old,
+        evidence=migration.evidence,
+        unknown=[each.assessed.note for each in migration.steps if each.assessed.evidence == "unknown"],
+    )
+    placed = []
+    for finding in findings:
+        steps = [step for step in migration.steps if step.facts and finding.relation in _touched(step.facts)]
+        if steps:
+            finding = replace(finding, operation=steps[0].operation.describe, line=steps[0].operation.line)
+        placed.append(finding)
+    return verdict, placed
+
+
+def _touched(facts: StatementFacts) -> tuple[str | None, ...]:
+    return (facts.relation, *facts.drops)
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:

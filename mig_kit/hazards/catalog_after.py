@@ -392,6 +392,9 @@ def _drop_table(tables: Tables, reader: Reader) -> None:
 def _drop_view(tables: Tables, reader: Reader) -> None:
     reader.take("IF", "EXISTS")
     names = set(reader.relations() or ())
+    for label in [_key(tables, name) for name in names]:
+        if label is not None:
+            del tables[label]
     for label, info in list(tables.items()):
         if any(other.kind == "view" and other.name in names for other in info.dependents or ()):
             tables[label] = replace(

@@ -8,6 +8,7 @@ from typing import Any
 
 from mig_kit.hazards.finding import Finding, Severity
 from mig_kit.hazards.plan import PlanOperation, PythonCode
+from mig_kit.hazards.squawk import Opinion
 from mig_kit.hazards.walk import MigrationSteps, Step
 from mig_kit.hazards.weigh import known_by, size_words, weigh
 
@@ -45,8 +46,17 @@ class _Say:
         )
 
 
-def code_findings(migration: MigrationSteps, *, databases: int = 1, any_size: bool = False) -> Iterator[Finding]:
-    """Give the findings about a migration's code. ``databases``: how many different ones the project has."""
+def code_findings(
+    migration: MigrationSteps,
+    *,
+    databases: int = 1,
+    any_size: bool = False,
+    opinions: Mapping[str, tuple[Opinion, ...]] = {},
+) -> Iterator[Finding]:
+    """Give the findings about a migration's code.
+
+    ``databases``: how many different ones the project has. ``opinions``: squawk's on raw SQL, by its text.
+    """
     for operation in migration.migration.operations:
         say = _Say(migration, operation, any_size)
         steps = [step for step in migration.steps if step.operation is operation]
@@ -55,6 +65,7 @@ def code_findings(migration: MigrationSteps, *, databases: int = 1, any_size: bo
             yield from _mixed(say, operation.python)
         if operation.raw is not None:
             yield from _raw(say, steps)
+            yield from _second(say, steps, opinions)
         yield from _unknown(say, steps)
         yield from _default(say)
 
@@ -171,6 +182,22 @@ def _raw(say: _Say, steps: list[Step]) -> Iterator[Finding]:
             "The raw SQL has no reverse: the migration, and every one before it, cannot be taken back.",
             "give RunSQL a reverse_sql; migrations.RunSQL.noop where there is nothing to take back",
         )
+
+
+def _second(say: _Say, steps: list[Step], opinions: Mapping[str, tuple[Opinion, ...]]) -> Iterator[Finding]:
+    """Squawk's opinions: what is understood here has its own findings, which know the table's size."""
+    understood = all(step.facts is not None and step.facts.known for step in steps)
+    relation = next((step.facts.relation for step in steps if step.facts and step.facts.relation), None)
+    for text in say.operation.statements:
+        for opinion in opinions.get(text, ()):
+            yield say(
+                "MK413",
+                Severity.INFO if understood else Severity.WARNING,
+                f"Squawk ({opinion.rule}): {opinion.message}.",
+                opinion.help or f"see squawk's page on {opinion.rule}",
+                "rule",
+                relation,
+            )
 
 
 def _unknown(say: _Say, steps: list[Step]) -> Iterator[Finding]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from mig_kit.hazards.assessment import AssessedStatement
 from mig_kit.hazards.catalog import Catalog, TableInfo
 from mig_kit.hazards.catalog_after import catalog_after, renamed_table
+from mig_kit.hazards.catalog_schema import Numbers, changes_between
 from mig_kit.hazards.facts import RelationLock, StatementFacts, Work, WorkKind
 from mig_kit.hazards.lock_safety import TableSize
 from mig_kit.hazards.locks import LockMode
 from mig_kit.hazards.plan import PlanMigration, PlanOperation
 from mig_kit.hazards.state_catalog import actual_names
 from mig_kit.hazards.statement import classify
+from mig_kit.postgres.schema import SchemaChange
 
 __all__ = ["Ground", "MigrationSteps", "Step", "steps_of"]
 
@@ -35,14 +37,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class MigrationSteps:
-    """One migration's steps, the sizes of the relations they touch, and the catalogs around them."""
+    """One migration's steps, the sizes of the relations they touch, and what it makes of the schema.
+
+    ``existed``: the tables that were there before the plan, under the names they have before the migration.
+    """
 
     migration: PlanMigration
     steps: tuple[Step, ...]
     sizes: dict[str, TableSize]
-    before: Catalog
-    after: Catalog
     existed: frozenset[str]
+    evidence: str
+    changes: tuple[SchemaChange, ...]
 
     def size(self, relation: str) -> TableSize:
         """Return a relation's size; what is not known counts as a table of unknown size."""
@@ -59,6 +64,10 @@ class Ground:
     catalog: Catalog
     any_size: bool = False
     made: set[str] = field(default_factory=set)
+    numbers: Numbers = field(default_factory=Numbers)
+
+    def __post_init__(self) -> None:
+        self.numbers.note(self.catalog)
 
     def begin_plan(self) -> None:
         """Forget what was made: all that is there now counts as there before, and nobody knows how large it is."""
@@ -79,6 +88,7 @@ class Ground:
         before = self.catalog
         self.catalog = catalog_after(before, facts.sql)
         renamed = renamed_table(facts.sql)
+        self.numbers.follow(before, self.catalog, renamed)
         if renamed is not None:
             if renamed[0] in self.made:
                 self.made.discard(renamed[0])
@@ -130,7 +140,7 @@ class Ground:
 
 def steps_of(migration: PlanMigration, ground: Ground) -> MigrationSteps:
     """Walk through one migration; ``ground`` is as it leaves it afterwards."""
-    before, existed = ground.catalog, ground.existing
+    before, existed, numbers_before = ground.catalog, ground.existing, ground.numbers.copy()
     sizes = ground.sizes()
     numbers = _Transactions(migration)
     steps: list[Step] = []
@@ -150,7 +160,8 @@ def steps_of(migration: PlanMigration, ground: Ground) -> MigrationSteps:
                     _add(sizes, {name: TableSize(is_table=False) for name in facts.drops})
                 ground.run(facts)
                 _add(sizes, ground.sizes())
-    return MigrationSteps(migration, tuple(steps), sizes, before, ground.catalog, existed)
+    changes = changes_between(before, ground.catalog, numbers_before, ground.numbers)
+    return MigrationSteps(migration, tuple(steps), sizes, existed, before.evidence, changes)
 
 
 def _add(sizes: dict[str, TableSize], more: dict[str, TableSize]) -> None:

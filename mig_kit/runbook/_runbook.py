@@ -239,7 +239,7 @@ class Runbook(Gated):
     ) -> preview_step.SqlPlan:
         """Step 4: return the SQL of all pending migrations, an app's, or one, forwards or backwards."""
         with self._step("preview", app=app, name=name, backwards=backwards) as outcome, self._showing() as shown_now:
-            result = preview_step.preview(self.target, app, name, backwards=backwards)
+            result = preview_step.preview(self.target, app, name, backwards=backwards, hazards=True)
             if name is None and not backwards:
                 shown = [apply_step.PlannedMigration(each.app, each.name) for each in result.migrations]
                 self._session.previewed[app, None] = tuple(shown)
@@ -248,6 +248,8 @@ class Runbook(Gated):
             count = sum(len(each.statements) for each in result.migrations)
             outcome["summary"] = f"{len(result.migrations)} migrations, {count} statements"
             outcome["sql"] = result.text
+            if result.assessment is not None:
+                outcome["assessment"] = result.assessment.as_json()
             return result
 
     def check(self, app: str | None = None, name: str | None = None, *, ask_database: bool = True) -> Assessment:

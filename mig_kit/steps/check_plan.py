@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import psycopg
@@ -12,6 +13,7 @@ from mig_kit.hazards.assessment import Assessment
 from mig_kit.hazards.catalog import Catalog, load_catalog
 from mig_kit.hazards.ignores import apply_ignores
 from mig_kit.hazards.plan import Plan, plan_of
+from mig_kit.hazards.squawk import Opinion, SquawkFailed, ask_squawk, find_squawk
 from mig_kit.hazards.state_catalog import catalog_of_state, with_sizes
 from mig_kit.hazards.statement import classify
 from mig_kit.steps.target import Target
@@ -50,7 +52,11 @@ def check_plan(
     config = target.project.config.check
     if config.assume_large:
         notes.append("The configuration asks for verdicts for tables of any size.")
-    migrations = assess_plan(plan, catalog, databases=_databases(target), any_size=config.assume_large)
+    opinions, missing = _second_opinions(plan, catalog.major)
+    notes += missing
+    migrations = assess_plan(
+        plan, catalog, databases=_databases(target), any_size=config.assume_large, opinions=opinions
+    )
     migrations, unused = apply_ignores(migrations, config.ignore)
     return Assessment(str(target.project.root), target.database, migrations, tuple(notes), unused)
 
@@ -62,6 +68,26 @@ def _unreachable(target: Target) -> str | None:
     except errors.DatabaseError as exc:
         return exc.message
     return None
+
+
+def _second_opinions(plan: Plan, major: int | None) -> tuple[Mapping[str, tuple[Opinion, ...]], list[str]]:
+    """Return what squawk says of the raw SQL in a plan, and a note where there is some and squawk has said nothing."""
+    texts = [
+        (text, operation.transaction is not None)
+        for migration in plan.wanted
+        for operation in migration.operations
+        if operation.raw is not None
+        for text in operation.statements
+    ]
+    if not texts:
+        return {}, []
+    program = find_squawk()
+    if program is None:
+        return {}, ["The raw SQL got no second opinion: squawk is not installed (pip install 'mig-kit[squawk]')."]
+    try:
+        return ask_squawk(program, texts, major=major), []
+    except SquawkFailed as exc:
+        return {}, [f"The raw SQL got no second opinion: squawk failed ({exc})."]
 
 
 def _databases(target: Target) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mig_kit import errors
+from mig_kit.hazards.assessment import AssessedStatement, Assessment
+from mig_kit.hazards.beside import beside
+from mig_kit.steps.check_plan import check_plan
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
@@ -20,19 +23,25 @@ _DOLLAR_QUOTE = re.compile(r"\$(\w*)\$")
 
 @dataclass(frozen=True, slots=True)
 class OperationSql:
-    """One operation's statements, formatted; ``note`` says plainly what cannot be known here, None where all is."""
+    """One operation's statements, formatted; ``note`` says plainly what cannot be known here, None where all is.
+
+    ``assessed``: what each of the statements would lock and do, in their order, None where that was not told; empty
+    where hazards were not asked for.
+    """
 
     operation: str
     description: str
     statements: tuple[str, ...]
     note: str | None
+    assessed: tuple[AssessedStatement | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationSql:
     """One migration's SQL. ``exact``: the database is at the state just before it, so Django saw what it will see.
 
-    ``deferred``: statements that Django holds back until the end of the migration.
+    ``deferred``: statements that Django holds back until the end of the migration; ``deferred_assessed`` is to them
+    what ``OperationSql.assessed`` is to an operation's.
     """
 
     app: str
@@ -42,6 +51,7 @@ class MigrationSql:
     exact: bool
     operations: tuple[OperationSql, ...]
     deferred: tuple[str, ...]
+    deferred_assessed: tuple[AssessedStatement | None, ...] = ()
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -74,9 +84,14 @@ class MigrationSql:
 
 @dataclass(frozen=True, slots=True)
 class SqlPlan:
-    """The SQL of one or several migrations, in the order they would run."""
+    """The SQL of one or several migrations, in the order they would run.
+
+    ``assessment``: what they would do to a live database; None where that was not asked for or cannot be told (the way
+    back, a database that is not PostgreSQL).
+    """
 
     migrations: tuple[MigrationSql, ...]
+    assessment: Assessment | None = None
 
     def __repr__(self) -> str:
         count = sum(len(each.statements) for each in self.migrations)
@@ -114,17 +129,20 @@ def preview(
     *,
     backwards: bool = False,
     migrations: Sequence[tuple[str, str]] | None = None,
+    hazards: bool = False,
 ) -> SqlPlan:
     """Return the SQL of migrations in one pass; read-only, everything is rolled back.
 
     Without arguments: all pending ones. ``app``: that app's pending ones. ``app`` and ``name``: that one migration,
-    applied or not; with ``backwards`` the way back from it. ``migrations``: (app, name) pairs.
+    applied or not; with ``backwards`` the way back from it. ``migrations``: (app, name) pairs. ``hazards``: tell, too,
+    what each statement would lock and do, where it is not the way back and pairs are not given.
     Raises ``AppNotFound`` and ``MigrationNotFound`` with the nearest names.
     """
     if name is not None and app is None:
         raise errors.UsageError(
             f"The migration {name!r} is named without its app.", hint=f"rb.preview('the app', {name!r})"
         )
+    told = hazards and migrations is None and not backwards and target.info is not None
     if migrations is None and app is not None and name is not None:
         migrations = [(app, name)]
     if backwards and migrations is None:
@@ -134,6 +152,12 @@ def preview(
         )
     pairs = [list(each) for each in migrations] if migrations is not None else None
     data = target.ask("sql", migrations=pairs, app=app, name=None, backwards=backwards)
+    assessment = _assessment(target, app, name) if told else None
+
+    def assessed(migration: Mapping[str, Any], texts: Sequence[str]) -> tuple[AssessedStatement | None, ...]:
+        found = assessment.of(migration["app"], migration["name"]) if assessment is not None else None
+        return beside(texts, found.statements) if found is not None else ()
+
     return SqlPlan(
         tuple(
             MigrationSql(
@@ -148,14 +172,26 @@ def preview(
                         description=operation["describe"],
                         statements=tuple(format_sql(sql) for sql in operation["sql"]),
                         note=operation["note"],
+                        assessed=assessed(each, operation["sql"]),
                     )
                     for operation in each["operations"]
                 ),
                 deferred=tuple(format_sql(sql) for sql in each["deferred"]),
+                deferred_assessed=assessed(each, each["deferred"]),
             )
             for each in data
-        )
+        ),
+        assessment,
     )
+
+
+def _assessment(target: Target, app: str | None, name: str | None) -> Assessment:
+    """Check the same migrations; a check that fails leaves the SQL as it is, and says why it has nothing to say."""
+    try:
+        return check_plan(target, app, name)
+    except errors.MigKitError as exc:
+        note = f"The hazards could not be told: {exc.message}"
+        return Assessment(str(target.project.root), target.database, (), notes=(note,))
 
 
 def format_sql(sql: str) -> str:

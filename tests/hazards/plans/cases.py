@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["CASES", "Case"]
+__all__ = ["CASES", "OLD_RELEASE", "Case"]
 
 ALL = ("Big", "Small", "Empty", "Fresh")
 
@@ -611,3 +611,58 @@ CASES = (
         runs=False,
     ),
 )
+
+# What the running release would run into where the table was there before: verdict and findings. Of the other cases it
+# is safe, or unknown where the statements are.
+OLD_RELEASE = {
+    "delete_model": ("unsafe", {"MK303", "MK305"}),
+    "rename_model": ("unsafe", {"MK302", "MK304"}),
+    "alter_table_name": ("unsafe", {"MK304"}),
+    "add_default": ("unsafe", {"MK306"}),
+    "add_text_default": ("unsafe", {"MK306"}),
+    "add_bool": ("unsafe", {"MK306"}),
+    "add_json": ("unsafe", {"MK306"}),
+    "add_positive_default": ("unsafe", {"MK306"}),
+    "add_key_default": ("unsafe", {"MK306"}),
+    "add_uuid": ("unsafe", {"MK306"}),
+    "add_uuid_unique": ("unsafe", {"MK306"}),
+    "add_own_callable": ("unsafe", {"MK306"}),
+    "add_now": ("unsafe", {"MK306"}),
+    "remove_field_of_index": ("unsafe", {"MK301"}),
+    "remove_key": ("unsafe", {"MK301"}),
+    "remove_key_unconstrained": ("unsafe", {"MK301"}),
+    "remove_many": ("unsafe", {"MK305"}),
+    "rename_field": ("unsafe", {"MK302"}),
+    "widen": ("safe", {"MK310"}),
+    "widen_expression_index": ("safe", {"MK310"}),
+    "widen_plain_index": ("safe", {"MK310"}),
+    "narrow": ("unsafe", {"MK310", "MK311"}),
+    "to_text": ("safe", {"MK310"}),
+    "to_bigint": ("safe", {"MK310"}),
+    "check_again": ("safe", {"MK310"}),
+    "more_decimals": ("safe", {"MK310"}),
+    "viewed_type": ("safe", {"MK310"}),
+    "set_not_null": ("unsafe", {"MK309"}),
+    "set_not_null_proven": ("unsafe", {"MK309"}),
+    "set_not_null_default": ("unsafe", {"MK309"}),
+    "to_positive": ("safe", {"MK312"}),
+    "unique_a_field": ("safe", {"MK312"}),
+    "not_unique": ("safe", {"MK318"}),
+    "integer_to_key": ("safe", {"MK312"}),
+    "column_name": ("unsafe", {"MK302"}),
+    "key_to_bigint": ("safe", {"MK310"}),
+    "key_to_integer_type": ("unsafe", {"MK310", "MK311"}),
+    "add_unique_together": ("safe", {"MK312"}),
+    "remove_unique_together": ("safe", {"MK318"}),
+    "add_unique_constraint": ("safe", {"MK312"}),
+    "add_partial_unique": ("safe", {"MK312"}),
+    "add_check": ("safe", {"MK312"}),
+    "add_check_not_valid": ("safe", {"MK312"}),
+    "validate_check": ("safe", {"MK312"}),
+    "validate_check_apart": ("safe", {"MK312"}),
+    "remove_unique": ("safe", {"MK318"}),
+    "rename_then_index": ("unsafe", {"MK302", "MK304"}),
+    "separate_rename": ("unsafe", {"MK302"}),
+    "sql_using_index": ("safe", {"MK312"}),
+    "sql_key_not_valid": ("safe", {"MK312"}),
+}
