@@ -22,7 +22,15 @@ from mig_kit.postgres.connection import Connection
 from mig_kit.postgres.refusal import first_line
 from mig_kit.progress import Progress, ProgressCallback
 
-__all__ = ["Digest", "DigestRule", "differences", "digest_rules", "digest_tables", "rows_with_children"]
+__all__ = [
+    "Digest",
+    "DigestRule",
+    "differences",
+    "digest_rules",
+    "digest_tables",
+    "pinned_settings",
+    "rows_with_children",
+]
 
 # A table up to this size is read whole, as long as all such tables together stay below the budget: the same again and
 # a thirty-second of the database. Hashing whole rows costs some ten times what counting them does.
@@ -167,10 +175,7 @@ def digest_tables(
     chosen = list(digest_rules(conn) if rules is None else rules)
     digests = []
     with conn.transaction():
-        conn.execute(
-            "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS given (name, value)",
-            (list(_SETTINGS), list(_SETTINGS.values())),
-        )
+        pinned_settings(conn)
         if not parallel:
             conn.execute("SET LOCAL max_parallel_workers_per_gather = 0")
         for done, rule in enumerate(chosen):
@@ -187,6 +192,14 @@ def digest_tables(
             hexadecimal = f"{int(row[1] or 0) % (1 << 128):032x}"
             digests.append(Digest(rule.label, int(row[0]), hexadecimal, rule.one_in > 1, str(rule), rule))
     return tuple(digests)
+
+
+def pinned_settings(conn: Connection) -> None:
+    """Pin every setting that changes how a value is written, until the transaction ends."""
+    conn.execute(
+        "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS given (name, value)",
+        (list(_SETTINGS), list(_SETTINGS.values())),
+    )
 
 
 def rows_with_children(conn: Connection, digests: Iterable[Digest]) -> dict[str, int]:

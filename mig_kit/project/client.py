@@ -67,11 +67,13 @@ class Worker:
         project: Project,
         *,
         databases: Mapping[str, Mapping[str, Any]] | None = None,
+        isolation: Mapping[str, Any] | None = None,
         start_timeout: float = 120.0,
     ) -> None:
         self.project = project
         self.starts = 0
         self._databases = {alias: dict(values) for alias, values in (databases or {}).items()}
+        self._isolation = dict(isolation) if isolation is not None else None
         self._start_timeout = start_timeout
         self._lock = threading.RLock()
         self._asking = False
@@ -132,7 +134,7 @@ class Worker:
 
     def _start(self) -> _Process:
         self.starts += 1
-        return _Process(self.project, self._databases, self._start_timeout)
+        return _Process(self.project, self._databases, self._isolation, self._start_timeout)
 
     def close(self) -> None:
         """End the process, if there is one; the next call starts a new one."""
@@ -151,7 +153,9 @@ class Worker:
 class _Process:
     """One worker process and the channel to it."""
 
-    def __init__(self, project: Project, databases: Mapping[str, Any], timeout: float) -> None:
+    def __init__(
+        self, project: Project, databases: Mapping[str, Any], isolation: Mapping[str, Any] | None, timeout: float
+    ) -> None:
         self._project = project
         self._sent = self._answered = 0
         self._watch: dict[str, Any] = {}
@@ -171,6 +175,7 @@ class _Process:
             "manage_py": str(project.manage_py) if project.manage_py else None,
             "env_file": str(project.env_file) if project.env_file else None,
             "databases": dict(databases),
+            "isolation": isolation,
         }
         self._folder = Path(tempfile.mkdtemp(prefix="mig-kit-worker-"))  # private to the user
         log = self._folder / "output.log"

@@ -28,6 +28,7 @@ METHODS = {
     "model_counts": "checks",
     "operations": "graph",
     "plan": "graph",
+    "rehearse": "rehearse",
     "replay": "replay",
     "sql": "sql",
     "system_checks": "checks",

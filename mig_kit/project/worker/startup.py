@@ -4,6 +4,7 @@ import os
 import re
 import sys
 
+from . import isolate
 from .faults import Fault, startup_fault
 
 
@@ -25,7 +26,8 @@ def start(options):
     """Set path and environment, import the settings, populate the apps. Raise a ``SettingsError`` fault else.
 
     ``options``: work_dir, root, settings, environ (set), defaults (set only where the environment has no value),
-    databases (alias → settings that replace the project's own, used to point every alias at a copy).
+    databases (alias → settings that replace the project's own), isolation (what ``isolate.Isolation`` takes: then no
+    database but those copies can be reached, from before the settings are read).
     """
     work_dir = options["work_dir"]
     os.chdir(work_dir)
@@ -51,6 +53,8 @@ def start(options):
             f"Django {django.get_version()} is too old: mig_kit works with 3.2 and later.",
             "update Django in the project's environment first",
         )
+    if options.get("isolation"):
+        isolate.begin(options["isolation"])
     run_manage_py(options["manage_py"], root)
     os.environ["DJANGO_SETTINGS_MODULE"] = options["settings"]
     from django.conf import settings
@@ -68,6 +72,8 @@ def start(options):
         settings.INSTALLED_APPS  # noqa: B018 (imports the settings module)
     except (Exception, SystemExit) as exc:
         raise startup_fault(exc, "Importing the settings {!r}".format(options["settings"]), root) from exc
+    if options.get("isolation"):
+        isolate.current().replace()
     if options["databases"]:
         replace_databases(options["databases"])
     try:

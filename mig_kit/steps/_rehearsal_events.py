@@ -1,0 +1,251 @@
+"""What the worker tells of a run, put together: each migration with its statements, what they took and did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mig_kit.hazards.facts import Work, WorkKind
+from mig_kit.hazards.locks import LockMode
+from mig_kit.postgres.observe import Observation, RelationState, Snapshot, compare
+from mig_kit.steps._lock_watch import LockWatch
+from mig_kit.steps._rehearsed_statement import NOTHING_SEEN, Observed, RehearsedLock, RehearsedStatement
+from mig_kit.steps._seen_again import added
+
+__all__ = ["MigrationRun", "RunRecord", "StatementRun"]
+
+_HOW = {
+    "transaction": Observed.IN_TRANSACTION,
+    "own": Observed.OWN_TRANSACTION,
+    "alone": Observed.SECOND_CONNECTION,
+    "not": Observed.NOT,
+}
+# Rows that a statement changes count as work when there are many, or a good part of the table.
+_MANY_ROWS = 1000
+_SHARE = 10
+
+
+@dataclass
+class StatementRun:
+    """One statement as it goes on: counted, looked at, its locks closed when the transaction ends."""
+
+    number: int
+    sql: str
+    operation: str
+    deferred: bool
+    python: bool
+    at: float
+    ms: float
+    times: int
+    transaction: int | None
+    how: Observed
+    error: str
+    seen: Observation = NOTHING_SEEN
+    locks: list[RehearsedLock] = field(default_factory=list)
+    note: str = ""
+
+    def finished(self, rows: Callable[[str], int | None]) -> RehearsedStatement:
+        """Return it as a fact; ``rows`` tells how many a table has in the copy."""
+        return RehearsedStatement(
+            sql=self.sql,
+            operation=self.operation,
+            deferred=self.deferred,
+            python=self.python,
+            began_ms=self.at,
+            ms=self.ms,
+            times=self.times,
+            locks=tuple(sorted(self.locks, key=lambda lock: (lock.relation, lock.mode.level))),
+            work=_work(self.seen, rows),
+            seen=self.seen,
+            transaction=self.transaction,
+            observed=self.how,
+            error=self.error,
+            note=self.note,
+        )
+
+
+@dataclass
+class MigrationRun:
+    """One migration as it ran, forwards or backwards; ``done`` once it got through.
+
+    ``relations``: those there were before it, by their labels.
+    """
+
+    app: str
+    name: str
+    atomic: bool
+    file: str
+    at: float
+    relations: Mapping[str, RelationState] = field(default_factory=dict)
+    ms: float = 0.0
+    commit_ms: float = 0.0
+    done: bool = False
+    statements: list[StatementRun] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """App and name."""
+        return self.app, self.name
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The relations whose rows may be others than before: nothing changes a row under a weaker lock."""
+        strong = (LockMode.ROW_EXCLUSIVE, LockMode.ACCESS_EXCLUSIVE)
+        found = {lock.relation for each in self.statements for lock in each.locks if lock.mode in strong}
+        for each in self.statements:
+            found |= {change.relation for change in each.seen.rows} | set(each.seen.rewritten) | set(each.seen.emptied)
+        return frozenset(found)
+
+
+class RunRecord:
+    """Take the worker's events of one run; ``migrations`` as they ran, ``outside`` what ran around them.
+
+    ``on_done`` is called after each migration, while the worker waits, and returns whether it read tables.
+    ``relations``: every relation by its label now; ``began_with``: at the beginning.
+    """
+
+    def __init__(self, watch: LockWatch, on_done: Callable[[MigrationRun], bool]) -> None:
+        self.migrations: list[MigrationRun] = []
+        self.outside = MigrationRun("", "", True, "", 0.0)
+        self.made: set[str] = set()
+        self.renamed: dict[str, str] = {}
+        self.began_with: Mapping[str, RelationState] = {}
+        self.backend_pid: int | None = None
+        self._watch = watch
+        self._after_each = on_done
+        self._current = self.outside
+        self._before: Snapshot | None = None
+        self._open: list[tuple[StatementRun, int | None, str, LockMode]] = []
+        self._by_number: dict[int, StatementRun] = {}
+        self._locked = False
+
+    def __call__(self, event: str, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Take one event; the answer goes back to the worker where it waits for one."""
+        answer: dict[str, Any] | None = getattr(self, f"_on_{event}")(data)
+        return answer
+
+    @property
+    def current(self) -> MigrationRun | None:
+        """The migration that has begun and is not done."""
+        return None if self._current is self.outside or self._current.done else self._current
+
+    @property
+    def relations(self) -> dict[str, RelationState]:
+        """Every relation there is now, by its label."""
+        return {state.label: state for state in (self._before.relations.values() if self._before else ())}
+
+    def _on_backend(self, data: Mapping[str, Any]) -> None:
+        self.backend_pid = data["pid"]
+
+    def _on_look(self, data: Mapping[str, Any]) -> None:
+        self._before = Snapshot.parse(data["look"])
+        self.began_with = self.began_with or self.relations
+
+    def _on_begin(self, data: Mapping[str, Any]) -> None:
+        self._current = MigrationRun(
+            data["app"], data["name"], data["atomic"], data["file"] or "", data["at"], self.relations
+        )
+        self.migrations.append(self._current)
+
+    def _on_done(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        self._current.ms, self._current.done = data["ms"], True
+        done, self._current = self._current, self.outside
+        return {"looked": self._after_each(done)}
+
+    def _on_refused(self, data: Mapping[str, Any]) -> None:
+        self._current.refused.append(data["what"])
+
+    def _on_alone(self, data: Mapping[str, Any]) -> None:
+        self._watch.start(data["pid"])
+
+    def _on_statement(self, data: Mapping[str, Any]) -> None:
+        operation = data["operation"] or {"operation": "", "python": False, "deferred": False}
+        run = StatementRun(
+            number=data["n"],
+            sql=data["sql"],
+            operation=operation["operation"],
+            deferred=operation["deferred"],
+            python=operation["python"],
+            at=data["at"],
+            ms=data["ms"],
+            times=data["times"],
+            transaction=data["transaction"],
+            how=_HOW[data["how"]],
+            error=data["error"],
+        )
+        self._current.statements.append(run)
+        self._by_number[run.number] = run
+        if run.how is Observed.SECOND_CONNECTION:
+            held = self._watch.stop()
+            run.locks += [RehearsedLock(name, mode, run.at + began, lasted) for name, mode, began, lasted in held]
+        if data["look"] is not None:
+            run.seen = self._looked(data["look"])
+            self._take_locks(run, run.seen, run.transaction)
+
+    def _on_repeated(self, data: Mapping[str, Any]) -> None:
+        runs, transactions = [], {}
+        for each in data["statements"]:
+            run = self._by_number[each["n"]]
+            run.times += each["times"]
+            run.ms += each["ms"]
+            transactions[run.number] = each["transaction"] if each["transaction"] is not None else run.transaction
+            runs.append(run)
+        if data["look"] is not None:
+            seen = self._looked(data["look"])
+            added(runs, seen)
+            longest = max(runs, key=lambda run: run.ms)
+            self._take_locks(longest, seen, transactions[longest.number])
+
+    def _on_ended(self, data: Mapping[str, Any]) -> None:
+        rest = []
+        for run, transaction, relation, mode in self._open:
+            if transaction == data["transaction"]:
+                run.locks.append(RehearsedLock(relation, mode, run.at, data["at"] - run.at))
+            else:
+                rest.append((run, transaction, relation, mode))
+        self._open = rest
+        self._current.commit_ms += data["ms"]
+        if self._before is not None and self._locked:
+            free: frozenset[str] = frozenset()
+            states = {
+                oid: replace(state, modes=free) if state.modes else state
+                for oid, state in self._before.relations.items()
+            }
+            self._before, self._locked = replace(self._before, relations=states, gone=frozenset()), False
+
+    def _looked(self, text: str) -> Observation:
+        """Return what happened since the last look."""
+        after = Snapshot.parse(text)
+        if self._before is None:
+            self._before = after if after.complete else None
+            return NOTHING_SEEN
+        seen = compare(self._before, after)
+        self._before = self._before.followed_by(after)
+        for was, now in seen.renamed:
+            self.renamed[now] = self.renamed.pop(was, was)
+            if was in self.made:
+                self.made.add(now)
+        self.made |= set(seen.created)
+        return seen
+
+    def _take_locks(self, run: StatementRun, seen: Observation, transaction: int | None) -> None:
+        self._locked = self._locked or bool(seen.locks)
+        if run.how is Observed.SECOND_CONNECTION:
+            return  # a look after it sees none any more
+        for lock in seen.locks:
+            if lock.relation not in self.made:
+                self._open.append((run, transaction, lock.relation, LockMode.parse(lock.mode)))
+
+
+def _work(seen: Observation, rows: Callable[[str], int | None]) -> tuple[Work, ...]:
+    found = [Work(WorkKind.SCAN, name) for name in seen.scanned]
+    found += [Work(WorkKind.REWRITE, name) for name in seen.rewritten]
+    found += [Work(WorkKind.INDEX_BUILD, table) for _, table in (*seen.built, *seen.rebuilt)]
+    for change in seen.rows:
+        many = change.inserted + change.updated + change.deleted
+        there = rows(change.relation)
+        if many >= _MANY_ROWS or (there is not None and 0 < there <= many * _SHARE):
+            found.append(Work(WorkKind.CHANGE_ROWS, change.relation))
+    return tuple(sorted(set(found), key=str))

@@ -1,0 +1,185 @@
+"""The three passes over a copy: forwards, backwards, forwards again, each looked at between two migrations."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mig_kit import errors
+from mig_kit.postgres import Connection, ConnectionInfo, connect
+from mig_kit.postgres.observe import FULL_SQL, SETTLE_SQL, TOUCHED_SQL
+from mig_kit.postgres.schema import Schema, read_schema, schema_changes
+from mig_kit.project import Worker
+from mig_kit.steps._lock_watch import LockWatch
+from mig_kit.steps._rehearsal_events import MigrationRun, RunRecord
+from mig_kit.steps._rehearsal_values import Before, Values
+from mig_kit.steps._way_back import Loss, ValuesChanged
+
+__all__ = ["Passes", "Trip"]
+
+_QUERIES = {"whole": FULL_SQL, "touched": TOUCHED_SQL, "settle": SETTLE_SQL}
+# What PostgreSQL 15 and later know; before, counters are handed in when a connection ends.
+_REPORT = "SELECT pg_stat_force_next_flush()"
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Trip:
+    """What one migration did on each pass; None where it did not get there. Errors are '' where there was none."""
+
+    forwards: MigrationRun
+    schema_before: Schema
+    schema_after: Schema | None = None
+    before: Before | None = None
+    values_changed: tuple[ValuesChanged, ...] = ()
+    backwards: MigrationRun | None = None
+    schema_back: Schema | None = None
+    lost: tuple[Loss, ...] = ()
+    again: MigrationRun | None = None
+    schema_again: Schema | None = None
+    error: str = ""
+    back_error: str = ""
+    back_kind: str = ""
+    again_error: str = ""
+
+
+@dataclass
+class Passes:
+    """Run the plan on a copy by a worker that reaches nothing else, and look at schema and values in between.
+
+    ``say`` is told which migration is done. ``reference`` gives a connection to another copy, on which nothing runs.
+    """
+
+    worker: Worker
+    database: str
+    copy: ConnectionInfo
+    scope: Mapping[str, Any]
+    say: Callable[[str, MigrationRun], None]
+    reference: Callable[[], Connection | None]
+    trips: dict[Key, Trip] = field(default_factory=dict)
+    record: RunRecord | None = None
+    outside_error: str = ""
+    observing_ms: float = 0.0
+
+    def run(self, *, backwards: bool) -> None:
+        """Run forwards, and unless told otherwise backwards and forwards again; an error ends that pass."""
+        with contextlib.ExitStack() as stack:
+            self._conn = stack.enter_context(
+                contextlib.closing(connect(self.copy, application_name="mig_kit looks on"))
+            )
+            self._watch = stack.enter_context(contextlib.closing(LockWatch(self.copy)))
+            self._values = Values(self._conn, self.reference)
+            self._compare = backwards
+            self._forwards()
+            done = [key for key, trip in self.trips.items() if trip.forwards.done]
+            failed = [trip for trip in self.trips.values() if trip.error]
+            half = any(not trip.forwards.atomic for trip in failed)
+            if backwards and done and not half:
+                self._backwards(done)
+                self._again()
+
+    def _forwards(self) -> None:
+        self._schema = read_schema(self._conn)
+
+        def done(run: MigrationRun) -> bool:
+            trip = self.trips[run.key] = Trip(run, self._schema)
+            trip.schema_after = self._schema = read_schema(self._conn)
+            if not self._compare:
+                return False
+            trip.before, trip.values_changed = self._values.forwards(run, record.relations)
+            self.say("forwards", run)
+            return self._reported()
+
+        record = self.record = RunRecord(self._watch, done)
+        error = self._ask(record, "forwards")
+        if error is not None:
+            run = record.current
+            if run is None and not record.migrations:
+                raise error
+            if run is None:
+                self.outside_error = error.message
+            else:
+                self.trips[run.key] = Trip(run, self._schema, error=error.message)
+
+    def _backwards(self, plan: list[Key]) -> None:
+        def done(run: MigrationRun) -> bool:
+            trip = self.trips[run.key]
+            trip.backwards, trip.schema_back = run, read_schema(self._conn)
+            if trip.before is not None:
+                trip.lost = self._values.backwards(trip.before, record.relations)
+            self.say("backwards", run)
+            return self._reported()
+
+        record = RunRecord(self._watch, done)
+        error = self._ask(record, "backwards", plan=[list(each) for each in plan])
+        if error is not None:
+            key = record.current.key if record.current else self._next_back(plan)
+            if key is not None:
+                trip = self.trips[key]
+                trip.backwards, trip.back_error = record.current, error.message
+                trip.back_kind = getattr(error, "kind", "")
+
+    def _next_back(self, plan: list[Key]) -> Key | None:
+        return next((key for key in reversed(plan) if self.trips[key].schema_back is None), None)
+
+    def _again(self) -> None:
+        wanted = [key for key, trip in self.trips.items() if trip.schema_back is not None]
+        if not wanted:
+            return
+
+        def done(run: MigrationRun) -> bool:
+            trip = self.trips.get(run.key)
+            if trip is not None:
+                trip.again, trip.schema_again = run, read_schema(self._conn)
+            self.say("again", run)
+            return False
+
+        record = RunRecord(self._watch, done)
+        error = self._ask(record, "forwards")
+        failed = [trip for trip in self.trips.values() if trip.error]
+        if error is not None and not (failed and record.current and record.current.key == failed[0].forwards.key):
+            key = record.current.key if record.current else wanted[-1]
+            if key in self.trips:
+                self.trips[key].again_error = error.message
+
+    def _ask(self, record: RunRecord, way: str, **more: Any) -> errors.MigKitError | None:
+        """Run one pass; return why it ended before its end. Ctrl-C, and a worker that died, are raised."""
+        scope = {} if way == "backwards" else {key: self.scope[key] for key in ("app", "name")}
+        try:
+            answer = self.worker.call(
+                "rehearse",
+                on_event=record,
+                on_interrupt=lambda: self._cancel(record),
+                timeout=None,
+                database=self.database,
+                queries=_QUERIES,
+                way=way,
+                other_databases=self.scope["other_databases"],
+                **scope,
+                **more,
+            )
+        except (errors.OperationFailed, errors.GateClosed, errors.MigrationGraphError) as exc:
+            return exc
+        self.observing_ms += answer["observing_ms"]
+        return None
+
+    def _reported(self) -> bool:
+        """Let the server count now what was read here, so that it is not taken for the migrations' doing."""
+        if self._conn.info.server_version >= 150000:
+            self._conn.execute(_REPORT)
+        return True
+
+    def _cancel(self, record: RunRecord) -> None:
+        if record.backend_pid is not None:
+            with contextlib.suppress(errors.MigKitError), contextlib.closing(connect(self.copy)) as conn:
+                conn.execute("SELECT pg_cancel_backend(%s)", [record.backend_pid])
+
+
+def changes(before: Schema, after: Schema | None) -> tuple[Any, ...]:
+    """Return what differs and matters between two schemas; nothing where there is no second."""
+    if after is None:
+        return ()
+    return tuple(each for each in schema_changes(before, after) if each.matters)

@@ -1,0 +1,229 @@
+"""What follows from what was measured: the verdicts and the findings, migration by migration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mig_kit.hazards.assessment import AssessedStatement, Verdict, VerdictKind
+from mig_kit.hazards.compatibility import judge_compatibility
+from mig_kit.hazards.facts import RelationLock, Work, WorkKind
+from mig_kit.hazards.finding import Finding, Severity
+from mig_kit.hazards.lock_safety import Held, TableSize, held_while_working, judge_locks
+from mig_kit.hazards.locks import Blocks
+from mig_kit.hazards.old_release import OldRelease
+from mig_kit.steps._rehearsal_events import MigrationRun
+from mig_kit.steps._rehearsal_run import Trip, changes
+from mig_kit.steps._rehearsed_statement import Observed, RehearsedLock, RehearsedStatement
+from mig_kit.steps._way_back import BackOutcome, WayBack
+
+__all__ = ["compatibility", "findings_of", "lock_safety", "way_back_of"]
+
+# A lock that keeps traffic waiting for so long is worth a word, whatever goes on meanwhile.
+_LONG_MS = 1000.0
+
+_HINTS = {
+    WorkKind.SCAN: "let the check of the rows be a statement of its own: NOT VALID, then VALIDATE in a later migration",
+    WorkKind.REWRITE: "add a new column, fill it in batches, and change over to it, instead of rewriting the table",
+    WorkKind.INDEX_BUILD: "build the index CONCURRENTLY, in a migration of its own with atomic = False",
+    WorkKind.CHANGE_ROWS: "change the rows in a migration of its own, in batches, after that of the schema",
+}
+
+
+def lock_safety(statements: Sequence[RehearsedStatement], sizes: Mapping[str, TableSize], error: str) -> Verdict:
+    """Return the verdict; what a failed migration would have done after its failure is unknown."""
+    unknown = [f"it failed on the copy: {error}"] if error else []
+    for each in statements:
+        if each.observed is Observed.NOT and _matters(each):
+            unknown.append(f"its locks were not looked at: {each.sql}")
+    looked_at = [each.assessed for each in statements if each.observed is not Observed.NOT]
+    return judge_locks(looked_at, sizes, unknown=unknown)
+
+
+def compatibility(trip: Trip, old: OldRelease) -> tuple[Verdict, tuple[Finding, ...]]:
+    """Return the verdict on the running release, and its findings; a migration that failed has none."""
+    if trip.schema_after is None:
+        return Verdict(VerdictKind.UNKNOWN, "it failed on the copy", "unknown"), ()
+    run = trip.forwards
+    found = changes(trip.schema_before, trip.schema_after)
+    return judge_compatibility(run.app, run.name, found, old, evidence="measured")
+
+
+def way_back_of(trip: Trip, statements: Sequence[RehearsedStatement], tried: bool) -> WayBack:
+    """Return how the way back of one migration went."""
+    if trip.back_error:
+        kind = BackOutcome.IRREVERSIBLE if trip.back_kind == "IrreversibleError" else BackOutcome.RAISED
+        ms = trip.backwards.ms if trip.backwards else 0.0
+        return WayBack(outcome=kind, error=trip.back_error, ms=ms, statements=tuple(statements))
+    if trip.backwards is None or trip.schema_back is None:
+        why = "" if not tried else "one after it could not be taken back" if not trip.error else "it failed forwards"
+        return WayBack(outcome=BackOutcome.NOT_TRIED, error=why)
+    assert trip.schema_after is not None
+    return WayBack(
+        outcome=BackOutcome.DONE,
+        ms=trip.backwards.ms,
+        statements=tuple(statements),
+        schema_changes=changes(trip.schema_before, trip.schema_back),
+        lost=trip.lost,
+        compared=trip.before is not None,
+        again_ms=trip.again.ms if trip.again is not None else None,
+        again_error=trip.again_error,
+        again_changes=changes(trip.schema_after, trip.schema_again),
+    )
+
+
+def findings_of(
+    run: MigrationRun,
+    statements: Sequence[RehearsedStatement],
+    sizes: Mapping[str, TableSize],
+    back: WayBack,
+    error: str,
+    backwards_refused: Sequence[str] = (),
+) -> tuple[Finding, ...]:
+    """Return what a person should look at in what was measured, the locks first."""
+    make = _Maker(run.app, run.name)
+    found = list(_lock_findings(make, statements, sizes))
+    if error:
+        at = statements[-1].operation if statements and statements[-1].error else ""
+        found.append(
+            make(
+                "MK521",
+                Severity.ERROR,
+                at,
+                f"It failed on the copy: {error}",
+                "mend the migration, then rehearse it again",
+            )
+        )
+    found += _back_findings(make, back)
+    for what in dict.fromkeys((*run.refused, *backwards_refused)):
+        message = f"It tried to reach something else than its own database: {what}. The rehearsal refused that."
+        found.append(
+            make("MK531", Severity.ERROR, "", message, "look at what it does there: in production it would get through")
+        )
+    for each in statements:
+        if each.observed is Observed.NOT and _matters(each):
+            message = f"What this locks was not looked at: {each.sql}"
+            hint = "let it run by schema_editor.execute() or by the connection's own cursor"
+            found.append(make("MK532", Severity.WARNING, each.operation, message, hint, evidence="unknown"))
+    return tuple(found)
+
+
+class _Maker:
+    """Make the findings of one migration."""
+
+    def __init__(self, app: str, name: str) -> None:
+        self.app, self.name = app, name
+
+    def __call__(
+        self,
+        id_: str,
+        severity: Severity,
+        operation: str,
+        message: str,
+        hint: str,
+        *,
+        evidence: str = "measured",
+        lock: RehearsedLock | None = None,
+        work: Work | None = None,
+        relation: str | None = None,
+    ) -> Finding:
+        return Finding(
+            id_,
+            severity,
+            self.app,
+            self.name,
+            operation,
+            message,
+            hint,
+            evidence,
+            relation=lock.relation if lock else relation,
+            lock=lock.mode if lock else None,
+            work=work,
+            blocks=lock.blocks if lock else Blocks.NOTHING,
+        )
+
+
+def _lock_findings(
+    make: _Maker, statements: Sequence[RehearsedStatement], sizes: Mapping[str, TableSize]
+) -> Iterable[Finding]:
+    # Found again by identity: two statements may be equal in all that was assessed.
+    assessed: dict[int, RehearsedStatement] = {}
+    kept: list[AssessedStatement] = []
+    for each in statements:
+        if each.observed is not Observed.NOT:
+            kept.append(each.assessed)
+            assessed[id(kept[-1])] = each
+    said: set[tuple[RelationLock, Work]] = set()
+    for held in held_while_working(kept, sizes):
+        if (held.lock, held.work) in said:
+            continue
+        said.add((held.lock, held.work))
+        taken = assessed[id(held.taken_by)]
+        lock = next(each for each in taken.locks if (each.relation, each.mode) == (held.lock.relation, held.lock.mode))
+        yield _held_finding(make, held, lock, assessed[id(held.working)], taken)
+    for each in statements:
+        for lock in each.locks:
+            matters = lock.blocks is not Blocks.NOTHING and sizes.get(lock.relation, TableSize()).matters
+            known = lock.relation in {held.relation for held, _ in said}
+            if lock.held_ms >= _LONG_MS and matters and not known:
+                message = f"{lock.mode} on {lock.relation} was held for {_ms(lock.held_ms)}, "
+                message += f"which keeps {lock.blocks} waiting."
+                hint = "take the lock as late as possible in a transaction that does nothing else"
+                yield make("MK512", Severity.WARNING, each.operation, message, hint, lock=lock)
+
+
+def _held_finding(
+    make: _Maker, held: Held, lock: RehearsedLock, working: RehearsedStatement, taken: RehearsedStatement
+) -> Finding:
+    does = {
+        WorkKind.SCAN: "is read whole",
+        WorkKind.REWRITE: "is rewritten",
+        WorkKind.INDEX_BUILD: "gets an index built",
+        WorkKind.CHANGE_ROWS: "has rows changed",
+    }[held.work.kind]
+    of = "" if taken is working else f", taken by “{_first_line(taken.sql)}”"
+    whose = "it" if held.work.relation == lock.relation else lock.relation
+    message = (
+        f"{held.work.relation} {does} ({_ms(working.ms)}) while {lock.mode} on {whose} keeps {held.blocks} waiting"
+        f"{of}; held for {_ms(lock.held_ms)} in all."
+    )
+    return make("MK511", Severity.ERROR, working.operation, message, _HINTS[held.work.kind], lock=lock, work=held.work)
+
+
+def _back_findings(make: _Maker, back: WayBack) -> Iterable[Finding]:
+    if back.outcome is BackOutcome.IRREVERSIBLE:
+        message = f"It cannot be taken back: {back.error}"
+        hint = "write its reverse, or be sure that the way back is to restore the backup"
+        yield make("MK522", Severity.WARNING, "", message, hint)
+    elif back.outcome is BackOutcome.RAISED:
+        at = next((each.operation for each in reversed(back.statements) if each.error), "")
+        message = f"It says it can be taken back, and failed when it was tried: {back.error}"
+        yield make("MK523", Severity.ERROR, at, message, "mend its reverse, then rehearse it again")
+    for change in back.schema_changes:
+        message = f"Taken back, the schema is not as it was: {change}."
+        hint = "let the reverse restore that, or know that it does not"
+        yield make("MK524", Severity.WARNING, "", message, hint, relation=change.relation)
+    if back.again_error:
+        message = f"Taken back, it does not run again: {back.again_error}"
+        yield make("MK524", Severity.ERROR, "", message, "mend its reverse, then rehearse it again")
+    for change in back.again_changes:
+        message = f"Run again after it was taken back, it ends in another schema: {change}."
+        yield make(
+            "MK524", Severity.WARNING, "", message, "mend its reverse, then rehearse it again", relation=change.relation
+        )
+    for loss in back.lost:
+        message = f"Taken back, it has lost data: {loss}."
+        hint = "do not take it back once it is applied without the backup at hand"
+        yield make("MK525", Severity.WARNING, "", message, hint, relation=loss.table)
+
+
+def _matters(statement: RehearsedStatement) -> bool:
+    return not statement.sql.lstrip().upper().startswith(("SELECT", "FETCH", "DECLARE", "SHOW"))
+
+
+def _first_line(sql: str, limit: int = 80) -> str:
+    line = " ".join(sql.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _ms(ms: float) -> str:
+    return f"{ms / 1000:,.2f} s" if ms >= 1000 else f"{ms:,.1f} ms"
