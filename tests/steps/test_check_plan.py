@@ -23,7 +23,7 @@ from mig_kit.postgres import connect
 from mig_kit.steps.check_plan import check_plan
 from mig_kit.steps.preview import preview
 from mig_kit.steps.target import open_target
-from tests.steps.projects import Copy, Opened, empty_migration, sqlite
+from tests.steps.projects import Copy, Opened, Template, empty_migration, sqlite
 from tests.venvs import venv
 
 SCHEMA = json.loads((Path(mig_kit.hazards.__file__).parent / "assessment.schema.json").read_text("utf-8"))
@@ -109,6 +109,25 @@ def test_does_not_wait_behind_a_lock(opened: Opened) -> None:
         other.execute("ROLLBACK")
     assert "could not be read (canceling statement due to lock timeout)" in found.notes[0]
     assert str(found.migrations[0].lock_safety).endswith("(rule)")
+
+
+def test_asks_as_little_for_thirty_operations_as_for_one(project: Copy, template: Template) -> None:
+    project.run(f"ALTER DATABASE {project.database.dbname} SET log_statement = 'all'")
+    counts = []
+    with closing(open_target(project.root)) as target:
+        for number in (1, 30):
+            fields = ", ".join(
+                f'migrations.AddField("Comment", "f{n}", models.PositiveIntegerField(null=True, db_index=True))'
+                for n in range(number)
+            )
+            empty_migration(project, "blog", "0005_fields", LEAF, f"[{fields}]")
+            start = template.server.log.stat().st_size
+            (found,) = check_plan(target).migrations
+            assert len(found.statements) == 2 * number
+            with template.server.log.open() as log:
+                log.seek(start)
+                counts.append(sum("statement: " in line or "execute " in line for line in log))
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_name_that_the_database_has_otherwise_is_the_databases(opened: Opened) -> None:

@@ -25,6 +25,8 @@ class Case:
     models: tuple[str, ...] = ALL
     runs: bool = True
     """Whether the statements can be run on the base: False for those that are known to fail."""
+    since: tuple[int, int] = (3, 2)
+    """The first Django that knows the operation."""
 
     def migration(self, model: str) -> str:
         return f"0002_{self.name}_{model.lower()}"
@@ -157,14 +159,15 @@ CASES = (
         "add_now",
         add("new", "models.DateTimeField(auto_now_add=True)"),
     ),
-    Case("add_db_default", add("new", "models.IntegerField(db_default=1)")),
-    Case("add_db_default_now", add("new", "models.DateTimeField(db_default=functions.Now())")),
+    Case("add_db_default", add("new", "models.IntegerField(db_default=1)"), since=(5, 0)),
+    Case("add_db_default_now", add("new", "models.DateTimeField(db_default=functions.Now())"), since=(5, 0)),
     Case(
         "add_db_default_random",
         add("new", "models.FloatField(db_default=functions.Random())"),
         "unsafe",
         (SCAN, REWRITE, BUILD),
         {"MK213": ERROR},
+        since=(5, 0),
     ),
     Case(
         "add_generated",
@@ -176,6 +179,7 @@ CASES = (
         "unsafe",
         (SCAN, REWRITE, BUILD),
         {"MK213": ERROR},
+        since=(5, 0),
     ),
     Case("remove_field", 'migrations.RemoveField("{M}", "note"),', models=("Small", "Empty", "Fresh")),
     Case("remove_field_of_index", 'migrations.RemoveField("{M}", "made"),'),
@@ -294,6 +298,7 @@ CASES = (
         "unsafe",
         (SCAN, BUILD),
         {"MK209": ERROR, "MK211": INFO},
+        since=(4, 2),
     ),
     Case(
         "comment_only",
@@ -301,8 +306,9 @@ CASES = (
         "unsafe",
         (SCAN,),
         {"MK210": ERROR, "MK211": INFO},
+        since=(4, 2),
     ),
-    Case("db_default", alter("rank", "models.IntegerField(db_default=0)")),
+    Case("db_default", alter("rank", "models.IntegerField(db_default=0)"), since=(5, 0)),
     Case(
         "key_to_bigint",
         'migrations.AlterField("{M}Owner", "id", models.BigAutoField(primary_key=True)),',
@@ -366,7 +372,7 @@ CASES = (
     ),
     Case("remove_index", 'migrations.RemoveIndex("{M}", "{m}_amount_ix"),'),
     Case("remove_index_concurrently", 'pg.RemoveIndexConcurrently("{M}", "{m}_amount_ix"),', atomic=False),
-    Case("rename_index", 'migrations.RenameIndex("{M}", new_name="other_ix", old_name="{m}_amount_ix"),'),
+    Case("rename_index", 'migrations.RenameIndex("{M}", new_name="other_ix", old_name="{m}_amount_ix"),', since=(4, 1)),
     Case(
         "add_unique_together",
         'migrations.AlterUniqueTogether("{M}", {("owner", "code"), ("owner", "email")}),',
@@ -400,6 +406,7 @@ CASES = (
     Case(
         "add_check_not_valid",
         'pg.AddConstraintNotValid("{M}", models.CheckConstraint({check}=models.Q(size__gte=0), name="new_ck")),',
+        since=(4, 0),
     ),
     Case(
         "validate_check",
@@ -408,6 +415,7 @@ CASES = (
         "unsafe",
         (SCAN,),
         {"MK214": ERROR},
+        since=(4, 0),
     ),
     Case(
         "validate_check_apart",
@@ -416,6 +424,7 @@ CASES = (
         "safe",
         (SCAN,),
         atomic=False,
+        since=(4, 0),
     ),
     Case("remove_check", 'migrations.RemoveConstraint("{M}", "{m}_rank_ck"),'),
     Case("remove_unique", 'migrations.RemoveConstraint("{M}", "{m}_code_email_uq"),'),

@@ -21,6 +21,8 @@ from tests.servers import fresh_database
 
 __all__ = ["MODELS", "CaseSite", "case_site", "copy_database"]
 
+Version = tuple[int, int]
+
 ROWS = 12_000
 MODELS = ("Big", "Small", "Empty", "Fresh")
 
@@ -121,20 +123,25 @@ def create(model: str, owner: str, check: str) -> str:
     return f'migrations.CreateModel("{model}", fields=[{fields}], options={{{options}}}),\n'
 
 
+def own_django() -> Version:
+    """Return the Django of these tests."""
+    import django
+
+    return django.VERSION[:2]
+
+
 def create_owner(model: str) -> str:
     return f'migrations.CreateModel("{model}", fields=[{OWNER}]),\n'
 
 
-def check_argument() -> str:
+def check_argument(django: Version) -> str:
     """Django 5.1 renamed CheckConstraint's argument."""
-    import django
-
-    return "condition" if django.VERSION >= (5, 1) else "check"
+    return "condition" if django >= (5, 1) else "check"
 
 
-def write_base(site: Site) -> None:
+def write_base(site: Site, django: Version) -> None:
     """Write the migration that all cases come after."""
-    check = check_argument()
+    check = check_argument(django)
     base = "".join(create_owner(f"{model}Owner") for model in MODELS[:3])
     base += "".join(create(model, f"{model}Owner", check) for model in MODELS[:3])
     base += 'migrations.CreateModel("Alias", fields=[], options={"proxy": True}, bases=("shop.big",)),\n'
@@ -145,10 +152,12 @@ def write_base(site: Site) -> None:
     site.migration("shop", "0001_base", f"initial = True\noperations = [\n{base}]", imports=IMPORTS)
 
 
-def write_cases(site: Site) -> None:
-    """Write every case for every model, one beside another."""
-    check = check_argument()
+def write_cases(site: Site, django: Version) -> None:
+    """Write every case that this Django knows for every model, one beside another."""
+    check = check_argument(django)
     for case in CASES:
+        if django < case.since:
+            continue
         for model in MODELS:
             if model not in case.models:
                 continue
@@ -179,19 +188,22 @@ class CaseSite:
 
 
 @contextmanager
-def case_site(folder: Path, server: Server, name: str = "cases") -> Iterator[CaseSite]:
+def case_site(
+    folder: Path, server: Server, name: str = "cases", *, python: Path | None = None, django: Version | None = None
+) -> Iterator[CaseSite]:
     """Make the project, bring its database to the base and fill it; another like it, that nobody uses, is kept."""
+    version = django or own_django()
     database = fresh_database(server, name)
-    site = make_site(folder, database)
+    site = make_site(folder, database, python=python)
     site.models(
         "shop",
         "class Big(models.Model):\n    code = models.CharField(max_length=20)\n",
     )
     site.write("shop/data.py", DATA)
     site.write("shop/custom.py", CUSTOM)
-    write_base(site)
+    write_base(site, version)
     site.manage("migrate", "shop")
-    write_cases(site)
+    write_cases(site, version)
     with closing(connect(database)) as connection:
         for model, rows in (("big", ROWS), ("small", 50)):
             connection.execute(FILL.format(table=model, owner=f"{model}owner", rows=rows).encode())
