@@ -59,7 +59,7 @@ def hint_for(exc: errors.MigKitError) -> str:
         value = "yes" if list(first["choices"]) == ["yes", "no"] else first.get("suggestion") or "VALUE"
         return f"answer by id: mig-kit generate --answer '{first['id']}={value}'"
     if isinstance(exc, errors.GateClosed) and exc.gate == "name typed":
-        return re.sub(r"rb\.apply\(confirm='(.*?)'\)", r"mig-kit apply --confirm '\1'", exc.hint)
+        return re.sub(r"rb\.apply\(confirm='(.*?)'\)", r"mig-kit apply --confirm '\1'", for_terminal(exc.hint))
     if isinstance(exc, errors.NotebookError):
         # In a run, what a cell would be given is a parameter; Python's dict is YAML too.
         hint = re.sub(r"answers=(\{.*\})", r'-p answers "\1"', exc.hint)

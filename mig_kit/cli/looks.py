@@ -92,12 +92,13 @@ def _show_changes(result: ModelChanges, diff: bool) -> None:
 def preview(session: Session, app: str | None, name: str | None, backwards: bool) -> None:
     """Step 4: show the SQL of all pending migrations, of APP's, or of the one migration NAME.
 
-    Runs none of it. What cannot be known without running it is said in a comment.
+    Runs none of it. What cannot be known without running it is said in a comment. That it was shown is kept: apply in
+    production asks for it.
     """
     from mig_kit.cli.output import show_json, show_line, show_note, show_source
     from mig_kit.cli.plain import to_plain
 
-    with session.runbook(record=False) as rb:
+    with session.runbook(record=False, remember=True) as rb:
         result = rb.preview(app, name, backwards=backwards)
         if session.as_json:
             migrations = [

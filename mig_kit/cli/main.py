@@ -18,6 +18,8 @@ from mig_kit.cli.check import check
 from mig_kit.cli.demo import demo
 from mig_kit.cli.doctor import doctor
 from mig_kit.cli.exits import Exit, Stopped, Terminated, exit_code
+from mig_kit.cli.gates import gates
+from mig_kit.cli.rollback import rollback
 
 __all__ = ["cli", "main"]
 
@@ -30,7 +32,9 @@ COMMANDS = (
     steps.generate,
     looks.preview,
     check,
+    gates,
     steps.apply,
+    rollback,
     steps.verify,
     looks.query,
     notebooks.run,

@@ -37,8 +37,11 @@ class Session:
         return self.project or Path()
 
     @contextmanager
-    def runbook(self, *, record: bool) -> Iterator[Runbook]:
-        """Open the runbook, and end its worker afterwards; with ``record`` the steps are written to a journal."""
+    def runbook(self, *, record: bool, remember: bool = False) -> Iterator[Runbook]:
+        """Open the runbook, and end its worker afterwards; with ``record`` the steps are written to a journal.
+
+        ``remember``: without a journal, too, what opens gates is kept.
+        """
         from mig_kit.cli.output import Terminal
         from mig_kit.runbook import open_runbook
 
@@ -51,6 +54,7 @@ class Session:
                 python=self.python,
                 settings=self.settings,
                 record=record,
+                remember=remember,
                 interaction=Terminal(),
             ) as runbook,
         ):

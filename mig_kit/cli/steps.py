@@ -9,6 +9,7 @@ import click
 
 from mig_kit import errors
 from mig_kit.cli.exits import Exit, Stopped
+from mig_kit.cli.gates import gates_document, reason_options, reasons
 from mig_kit.cli.options import Session, project_options
 from mig_kit.cli.words import count, for_terminal
 
@@ -130,8 +131,16 @@ def _show_generated(result: Generated) -> None:
 @click.argument("app", required=False)
 @click.argument("name", required=False)
 @click.option("--confirm", metavar="DATABASE", help="The database's name, which production asks for.")
+@reason_options
 @project_options
-def apply(session: Session, app: str | None, name: str | None, confirm: str | None) -> None:
+def apply(
+    session: Session,
+    app: str | None,
+    name: str | None,
+    confirm: str | None,
+    acknowledged: Sequence[str],
+    overridden: Sequence[str],
+) -> None:
     """Step 5: apply all pending migrations, those of APP, or those of APP up to NAME.
 
     Says each statement and its time as it runs. Ctrl-C rolls back the migration that runs, as far as it is atomic.
@@ -139,9 +148,10 @@ def apply(session: Session, app: str | None, name: str | None, confirm: str | No
     from mig_kit.cli.output import show_json, show_line, show_table
     from mig_kit.cli.plain import to_plain
 
+    acknowledge, override = reasons(acknowledged, "ID"), reasons(overridden, "GATE")
     with session.runbook(record=True) as rb:
         try:
-            result = rb.apply(app, name, confirm)
+            result = rb.apply(app, name, confirm, acknowledge=acknowledge, override=override)
         except errors.ApplyFailed as exc:
             # An interrupted migration failed as any other does, and the error says where things stand.
             if isinstance(exc.__context__, KeyboardInterrupt):
@@ -150,7 +160,8 @@ def apply(session: Session, app: str | None, name: str | None, confirm: str | No
         except KeyboardInterrupt as exc:
             raise Stopped(_standing(rb, app, name), by=exc) from None
         if session.as_json:
-            show_json({**session.facts(rb), **to_plain(result), "record": _record(rb)})
+            gates = gates_document(rb.gates_passed)
+            show_json({**session.facts(rb), **to_plain(result), **gates, "record": _record(rb)})
             return
         if not result:
             show_line("Nothing to apply: no migration is pending.")

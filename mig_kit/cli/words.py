@@ -11,10 +11,16 @@ from pathlib import Path
 __all__ = ["count", "for_terminal", "program"]
 
 # The library speaks to notebooks; these are the same steps in a shell.
-_CALL = re.compile(r"rb\.(apply|backup|check|generate|preview|query|review|status|verify)\(((?:'[^']*'(?:, )?)*)\)")
+_NAMES = "apply|backup|check|gates|generate|preview|query|rehearse|review|rollback|status|verify"
+_CALL = re.compile(rf"rb\.({_NAMES})\(((?:'[^']*'(?:, )?)*)\)")
 _CALLS = (
     (re.compile(r"rb\.preview\('([^']+)', '([^']+)', backwards=True\)"), r"mig-kit preview \1 \2 --backwards"),
     (re.compile(r"rb\.preview\(app, name, backwards=True\)"), "mig-kit preview APP NAME --backwards"),
+    (re.compile(r"rb\.acknowledge\('([^']+)', migration='([^']+)', reason='…'\)"), r"--acknowledge '\1 in \2=REASON'"),
+    (re.compile(r"rb\.(acknowledge|override)\('([^']+)', reason='…'\)"), r"--\1 '\2=REASON'"),
+    (re.compile(r"rb\.rollback\('([^']+)', '([^']+)', confirm='([^']*)'\)"), r"mig-kit rollback \1 \2 --confirm '\3'"),
+    (re.compile(r"rb\.apply\('([^']+)', '([^']+)', confirm='([^']*)'\)"), r"mig-kit apply \1 \2 --confirm '\3'"),
+    (re.compile(r"rb\.apply\('([^']+)', confirm='([^']*)'\)"), r"mig-kit apply \1 --confirm '\2'"),
     (re.compile(r"rb\.backup\(script=True\)"), "mig-kit backup --script"),
     (re.compile(r"rb\.backups\(\)"), "mig-kit backup --list"),
     (re.compile(r"rb\.history\(\)"), "mig-kit query 'SELECT * FROM django_migrations ORDER BY id'"),

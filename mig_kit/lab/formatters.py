@@ -15,11 +15,14 @@ from mig_kit.runbook import Finished, Runbook, Traceback
 from mig_kit.steps.apply import Applied
 from mig_kit.steps.backup import Backup
 from mig_kit.steps.criteria import SuccessCriteria
+from mig_kit.steps.fake import Faked, FakePlan
+from mig_kit.steps.gates import Gates
 from mig_kit.steps.generate import Generated
 from mig_kit.steps.preflight import Preflight
 from mig_kit.steps.preview import SqlPlan
 from mig_kit.steps.rehearse import Rehearsal
 from mig_kit.steps.review import ModelChanges
+from mig_kit.steps.rollback import RollbackPlan, RolledBack
 from mig_kit.steps.verify import Verification
 
 if TYPE_CHECKING:
@@ -31,11 +34,16 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     Applied: views.applied_view,
     Assessment: views.assessment_view,
     Backup: views.backup_view,
+    FakePlan: views.fake_view,
+    Faked: views.faked_view,
     Finished: views.finished_view,
+    Gates: views.gates_view,
     Generated: views.generated_view,
     ModelChanges: views.changes_view,
     Preflight: views.preflight_view,
     Rehearsal: views.rehearsal_view,
+    RollbackPlan: views.rollback_view,
+    RolledBack: views.rolled_back_view,
     Runbook: views.runbook_view,
     SqlPlan: views.sql_view,
     SuccessCriteria: views.criteria_view,

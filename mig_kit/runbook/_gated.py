@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,10 @@ from mig_kit.steps.gate_judge import Asked
 from mig_kit.steps.gate_points import Point, points_of
 from mig_kit.steps.gates import Gates, required_at
 from mig_kit.steps.plan_hash import HashedPlan, hash_pending, hash_plan
-from mig_kit.steps.rollback import RollbackPlan, RolledBack, plan_rollback, roll_back, rollback_points
 from mig_kit.steps.schema_mark import mark_schema
 
 if TYPE_CHECKING:
     from mig_kit.record import RunFolder
-    from mig_kit.runbook._interaction import Interaction
     from mig_kit.runbook._session import Session
     from mig_kit.steps.rehearse import Rehearsal
     from mig_kit.steps.target import Target
@@ -37,7 +34,6 @@ class Gated:
 
     target: Target
     run: RunFolder | None
-    interaction: Interaction
     _session: Session
     _remember: bool
 
@@ -62,8 +58,13 @@ class Gated:
             outcome["gates"] = result.as_record()
             return result
 
-    def acknowledge(self, finding: str, reason: str, *, migration: str | None = None) -> tuple[Point, ...]:
-        """Say why a finding is accepted, of one migration (``app.name``) or of each that has it.
+    @property
+    def gates_passed(self) -> Gates | None:
+        """The gates as they stood when a step was last let run or refused; None where none was looked at."""
+        return self._session.gates
+
+    def acknowledge(self, finding: str, reason: str, *, migration: str | None = None) -> Gates:
+        """Say why a finding is accepted, of one migration (``app.name``) or of each that has it; return the gates then.
 
         ``finding``: an id such as ``MK203``, or ``lock safety``, ``old code``, ``data loss``. What is asked by the
         rollback that was shown last counts, else what the pending migrations ask. It holds for the migration as it
@@ -71,11 +72,9 @@ class Gated:
         """
         with self._step("acknowledge", finding=finding, reason=reason) as outcome:
             asked = self._at_hand() or self._before_apply(None, None, None)
-            found = gate_judge.acknowledge(
-                self.target, self.facts, asked.points, asked.plan, finding, reason, migration
-            )
+            found = self._acknowledge(asked, finding, reason, migration)
             outcome["summary"] = f"acknowledged: {', '.join(map(str, found))}"
-            return found
+            return gate_judge.judge(self.target, self.facts, asked)
 
     def override(self, gate: str, reason: str, *, app: str | None = None, name: str | None = None) -> Gates:
         """Say why to go on though a gate is closed, and return how the gates stand then.
@@ -85,9 +84,7 @@ class Gated:
         """
         with self._step("override", gate=gate, reason=reason) as outcome:
             asked = (None if app else self._at_hand()) or self._before_apply(app, name, None)
-            key, fact = gate_judge.override(self.target, self.facts, gate, reason, step=asked.step, plan=asked.plan)
-            self._session.overrides[asked.step, key] = fact
-            outcome["summary"] = f"{key} overridden for {asked.step}"
+            outcome["summary"] = f"{self._override(asked, gate, reason)} overridden for {asked.step}"
             return gate_judge.judge(self.target, self.facts, asked)
 
     def _before_apply(self, app: str | None, name: str | None, confirm: str | None) -> Asked:
@@ -113,23 +110,48 @@ class Gated:
             overrides=self._session.overrides,
         )
 
+    def _acknowledge(self, asked: Asked, finding: str, reason: str, migration: str | None) -> tuple[Point, ...]:
+        return gate_judge.acknowledge(self.target, self.facts, asked.points, asked.plan, finding, reason, migration)
+
+    def _override(self, asked: Asked, gate: str, reason: str) -> str:
+        name, fact = gate_judge.override(self.target, self.facts, gate, reason, step=asked.step, plan=asked.plan)
+        self._session.overrides[asked.step, name] = fact
+        return name
+
+    def _answer(self, asked: Asked, acknowledge: Mapping[str, str] | None, override: Mapping[str, str] | None) -> None:
+        """Keep the reasons that a step was called with: finding, or ``finding in app.name``, and gate → reason."""
+        for said, reason in (acknowledge or {}).items():
+            finding, _in, migration = said.partition(" in ")
+            self._acknowledge(asked, finding, reason, migration.strip() or None)
+        for gate, reason in (override or {}).items():
+            self._override(asked, gate, reason)
+
     def _at_hand(self) -> Asked | None:
         """Return what was shown last and waits for its second call, None where that is an apply."""
         return self._session.asked
 
     def _let_apply(
-        self, app: str | None, name: str | None, confirm: str | None, outcome: dict[str, Any]
+        self,
+        app: str | None,
+        name: str | None,
+        confirm: str | None,
+        outcome: dict[str, Any],
+        acknowledge: Mapping[str, str] | None = None,
+        override: Mapping[str, str] | None = None,
     ) -> Callable[[str, dict[str, Any]], None] | None:
         """Refuse an apply whose gates are closed; return what holds it to the plan that they were opened for.
 
-        Where the stage requires nothing, nothing is looked at.
+        Where the stage requires nothing and no reason is given, nothing is looked at.
         """
-        if not required_at(self.target.stage, "apply"):
+        self._session.asked = None
+        if not (required_at(self.target.stage, "apply") or acknowledge or override):
             self._session.gates = None
             return None
         if any(each.backwards for each in apply_step.plan(self.target, app, name)):
             return None  # apply itself refuses that, in its own words
-        return self._let_run(self._before_apply(app, name, confirm), outcome)
+        asked = self._before_apply(app, name, confirm)
+        self._answer(asked, acknowledge, override)
+        return self._let_run(asked, outcome)
 
     def _let_run(self, asked: Asked, outcome: dict[str, Any]) -> Callable[[str, dict[str, Any]], None]:
         """Refuse a step one of whose required gates is closed; the gates are in the record either way."""
@@ -143,57 +165,11 @@ class Gated:
         gate_judge.let_run(self.target, self.facts, gates)
         return _only(asked.plan)
 
-    def rollback(
-        self,
-        app: str,
-        name: str,
-        confirm: str | None = None,
-        *,
-        other_databases: bool = False,
-        lock_timeout_s: float = 0.5,
-        give_up_after_s: float = 300.0,
-        end_blockers: bool = False,
-    ) -> RollbackPlan | RolledBack:
-        """Take the migrations of ``app`` after ``name`` back; ``zero`` takes all of them.
-
-        Without ``confirm`` it shows what would run, the data that will be lost and the gates, and changes nothing. With
-        the name of the database as ``confirm``, in every stage, it does what was shown. Waiting for locks is as in
-        ``apply``. Raises ``GateClosed`` where something on the way is irreversible, and ``ApplyFailed``.
-        """
-        with (
-            self._step("rollback", app=app, name=name, shown=confirm is None) as outcome,
-            self.interaction.progress("rollback") as progress,
-        ):
-            shown = plan_rollback(self.target, app, name)
-            scope = f"{app!r}, {name!r}"
-            asked = self._asked("rollback", shown.hashed, scope, rollback_points(shown), confirm)
-            outcome["lost"] = [str(each) for each in shown.lost]
-            if confirm is None:
-                self._session.asked = asked
-                if shown and not shown.irreversible:
-                    self._note_shown("rollback", shown.hashed.lines, backwards=True)
-                outcome["summary"] = f"shown: {len(shown.migrations)} migrations, {len(shown.lost)} losses"
-                outcome["sql"] = shown.sql.text
-                return replace(shown, gates=gate_judge.judge(self.target, self.facts, asked))
-            shown.refuse()
-            on_event = self._let_run(asked, outcome)
-            try:
-                result = roll_back(
-                    self.target,
-                    shown,
-                    other_databases=other_databases,
-                    waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
-                    journal=self.run.journal if self.run is not None else None,
-                    progress=progress,
-                    on_event=on_event,
-                )
-            finally:
-                self._session.asked = None
-                self._session.previewed.clear()
-                self._session.verification = None
-            outcome["summary"] = f"{len(result.applied.migrations)} migrations taken back"
-            outcome["migrations"] = [str(each) for each in result.applied.migrations]
-            return result
+    def _changed(self) -> None:
+        """Forget what was shown of the database, or of the plan, as it was before."""
+        self._session.asked = None
+        self._session.previewed.clear()
+        self._session.verification = None
 
     # What other steps establish
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from mig_kit import errors
 from mig_kit._version import __version__
 from mig_kit.record import RunFolder, redact, write_report
-from mig_kit.runbook._gated import Gated
 from mig_kit.runbook._interaction import Interaction, Quiet
 from mig_kit.runbook._session import Choice, Finished, Session, Tick, Traceback
+from mig_kit.runbook._shown_first import ShownFirst
 from mig_kit.runbook._who import commit_of, user_name
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import backup as backup_step
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Runbook"]
 
 
-class Runbook(Gated):
+class Runbook(ShownFirst):
     """One migration session on one database of one project: the steps in order, and the record of them.
 
     Open one with ``mig_kit.open_runbook``. Each method is a step and returns its result; each is written to the
@@ -269,6 +269,8 @@ class Runbook(Gated):
         name: str | None = None,
         confirm: str | None = None,
         *,
+        acknowledge: Mapping[str, str] | None = None,
+        override: Mapping[str, str] | None = None,
         other_databases: bool = False,
         lock_timeout_s: float = 0.5,
         give_up_after_s: float = 300.0,
@@ -278,16 +280,17 @@ class Runbook(Gated):
 
         A lock that is not to be had within ``lock_timeout_s`` is tried again, later and later, for ``give_up_after_s``;
         who holds it is shown, and ended only with ``end_blockers``. What this stage requires of ``gates()`` has to be
-        open; in production that includes the name of the database (without PostgreSQL: its alias) as ``confirm``. When
-        the plan is another one than the preview of the same scope showed, it is refused. Raises ``GateClosed`` and
-        ``ApplyFailed``.
+        open; in production that includes the name of the database (without PostgreSQL: its alias) as ``confirm``.
+        ``acknowledge`` (finding → reason) and ``override`` (gate → reason) do first what the steps of those names do.
+        When the plan is another one than the preview of the same scope showed, it is refused. Raises ``GateClosed``
+        and ``ApplyFailed``.
         """
         session = self._session
         with (
             self._step("apply", app=app, name=name) as outcome,
             self.interaction.progress("apply") as progress,
         ):
-            on_event = self._let_apply(app, name, confirm, outcome)
+            on_event = self._let_apply(app, name, confirm, outcome, acknowledge, override)
             try:
                 result = apply_step.apply(
                     self.target,

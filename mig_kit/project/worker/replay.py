@@ -86,7 +86,8 @@ def order_up_to(loader, full, key, applied):
     """
     needed = loader.graph.forwards_plan(key)
     if applied:
-        return [each for each in keys_of(full) if each in applied and each not in needed] + needed
+        # What is applied may depend on some of what is needed: so that is all of it first, in its order.
+        return [each for each in keys_of(full) if each in applied] + [each for each in needed if each not in applied]
     after = set(loader.graph.backwards_plan(key))
     others = [each for each in keys_of(full) if each[0] != key[0] and each not in after and each not in needed]
     return needed[:-1] + others + [key]
