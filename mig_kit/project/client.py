@@ -60,6 +60,9 @@ class Worker:
     process was made from; when any changed, it starts afresh. When it dies or hangs, the call raises
     ``WorkerDied`` or ``WorkerTimeout`` with what it last printed, and the next call starts a new one.
     Calls from several threads wait for one another.
+
+    ``databases``: alias → settings in place of the project's. ``isolation``: what keeps it to copies of the databases.
+    ``migrations``: app → a folder that its migrations come from, in place of the project's own.
     """
 
     def __init__(
@@ -68,9 +71,11 @@ class Worker:
         *,
         databases: Mapping[str, Mapping[str, Any]] | None = None,
         isolation: Mapping[str, Any] | None = None,
+        migrations: Mapping[str, str] | None = None,
         start_timeout: float = 120.0,
     ) -> None:
         self.project = project
+        self.migrations = dict(migrations or {})
         self.starts = 0
         self._databases = {alias: dict(values) for alias, values in (databases or {}).items()}
         self._isolation = dict(isolation) if isolation is not None else None
@@ -134,7 +139,7 @@ class Worker:
 
     def _start(self) -> _Process:
         self.starts += 1
-        return _Process(self.project, self._databases, self._isolation, self._start_timeout)
+        return _Process(self.project, self._databases, self._isolation, self.migrations, self._start_timeout)
 
     def close(self) -> None:
         """End the process, if there is one; the next call starts a new one."""
@@ -154,7 +159,12 @@ class _Process:
     """One worker process and the channel to it."""
 
     def __init__(
-        self, project: Project, databases: Mapping[str, Any], isolation: Mapping[str, Any] | None, timeout: float
+        self,
+        project: Project,
+        databases: Mapping[str, Any],
+        isolation: Mapping[str, Any] | None,
+        migrations: Mapping[str, str],
+        timeout: float,
     ) -> None:
         self._project = project
         self._sent = self._answered = 0
@@ -176,6 +186,7 @@ class _Process:
             "env_file": str(project.env_file) if project.env_file else None,
             "databases": dict(databases),
             "isolation": isolation,
+            "migrations": dict(migrations),
         }
         self._folder = Path(tempfile.mkdtemp(prefix="mig-kit-worker-"))  # private to the user
         log = self._folder / "output.log"

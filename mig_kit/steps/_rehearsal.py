@@ -18,7 +18,7 @@ from mig_kit.steps._way_back import ValuesChanged, WayBack
 if TYPE_CHECKING:
     import pandas
 
-    from mig_kit.postgres.schema import SchemaChange
+    from mig_kit.postgres.schema import Schema, SchemaChange
 
 __all__ = ["Outcome", "Rehearsal", "RehearsalMode", "RehearsedMigration"]
 
@@ -102,7 +102,8 @@ class Rehearsal:
 
     ``project``: its root; ``database``: the alias; ``backup``: the name of the one that was restored. ``scratch`` says
     where. ``mode_words`` say what the mode means for the verdicts, ``notes`` what else was done to the copy, a sentence
-    each. ``template_reused``: no restore was needed. ``restore_s``, ``copy_s`` and ``duration_s`` (of all) in seconds.
+    each. ``template_reused``: no restore was needed. ``schema``: after the last migration, going forwards.
+    ``restore_s``, ``copy_s`` and ``duration_s`` (of all) are in seconds.
     """
 
     project: str
@@ -118,6 +119,7 @@ class Rehearsal:
     restore_s: float
     copy_s: float
     template_reused: bool
+    schema: Schema | None = None
 
     def __repr__(self) -> str:
         unsafe = sum(each.lock_safety.kind is VerdictKind.UNSAFE for each in self.migrations)

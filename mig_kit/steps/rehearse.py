@@ -86,7 +86,13 @@ def rehearse(
             return stack.enter_context(server.database())
 
         worker = stack.enter_context(
-            contextlib.closing(Worker(target.project, isolation=where.isolation(target, copy, empty)))
+            contextlib.closing(
+                Worker(
+                    target.project,
+                    isolation=where.isolation(target, copy, empty),
+                    migrations=target.worker.migrations,
+                )
+            )
         )
         reference = stack.enter_context(_reference(restored))
         scope = {"app": app, "name": name, "other_databases": other_databases}
@@ -107,6 +113,7 @@ def rehearse(
         restore_s=0.0 if restored.reused else restored.restore_s,
         copy_s=copy_s,
         template_reused=restored.reused,
+        schema=next((each.schema_after for each in reversed(passes.trips.values()) if each.schema_after), None),
     )
 
 

@@ -1,5 +1,7 @@
 """Operations and fields as plain data."""
 
+import django
+
 
 def operation_list(migration, state, connection):
     """Return a migration's operations as plain data and move ``state`` on past each of them."""
@@ -35,6 +37,7 @@ def operation_data(operation, app_label, state, connection):
         "before": field_data(before, connection, name or old_name),
         "after": field_data(getattr(operation, "field", None), connection, name),
         "table": _table(state, app_label, model, connection),
+        "key": _key(state, app_label, model),
         "index": _part(getattr(operation, "index", None)),
         "constraint": _part(getattr(operation, "constraint", None)),
         "code": code,
@@ -42,6 +45,7 @@ def operation_data(operation, app_label, state, connection):
         "reversible": bool(operation.reversible),
         "reduces_to_sql": bool(operation.reduces_to_sql),
         "elidable": bool(operation.elidable),
+        "django": list(django.VERSION[:2]),
     }
 
 
@@ -88,6 +92,15 @@ def _table(state, app_label, model, connection):
         f"{app_label}_{known.name.lower()}", connection.ops.max_name_length()
     )
     return table.strip('"').replace('"."', ".")
+
+
+def _key(state, app_label, model):
+    """Return the column that is a model's primary key in a state, None where there is none of its own."""
+    known = state.models.get((app_label, (model or "").lower()))
+    for name, field in dict(known.fields).items() if known is not None else ():
+        if field.primary_key:
+            return _column(field, name)
+    return None
 
 
 def symbol(operation):

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 
-from . import isolate
+from . import isolate, replaced
 from .faults import Fault, startup_fault
 
 
@@ -26,7 +26,8 @@ def start(options):
     """Set path and environment, import the settings, populate the apps. Raise a ``SettingsError`` fault else.
 
     ``options``: work_dir, root, settings, environ (set), defaults (set only where the environment has no value),
-    databases (alias → settings that replace the project's own), isolation (what ``isolate.Isolation`` takes: then no
+    databases (alias → settings that replace the project's own), migrations (app → folder that its migrations come
+    from), isolation (what ``isolate.Isolation`` takes: then no
     database but those copies can be reached, from before the settings are read).
     """
     work_dir = options["work_dir"]
@@ -80,6 +81,8 @@ def start(options):
         django.setup()
     except (Exception, SystemExit) as exc:
         raise startup_fault(exc, "Loading the installed apps", root) from exc
+    if options.get("migrations"):
+        replaced.begin(options["migrations"])
 
 
 # What a manage.py may do beside naming the settings module, as far as its text shows.
