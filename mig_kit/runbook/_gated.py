@@ -220,7 +220,8 @@ class Gated:
         def rehearsed(result: Rehearsal) -> None:
             files = {str(each): each.sha256 for each in result.migrations}
             backup = Backup.read(self.target.backups_folder / result.backup)
-            if backup is None or [*files.items()] != [(str(each), each.file_sha256) for each in plan.migrations]:
+            planned = [(str(each), each.file_sha256) for each in plan.migrations]
+            if not plan or backup is None or [*files.items()] != planned:
                 return  # a file was edited meanwhile: it is no rehearsal of what was there before, nor of what is now
             self.facts.add(
                 gate_facts.REHEARSED,

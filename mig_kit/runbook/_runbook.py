@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 from mig_kit import errors
 from mig_kit._version import __version__
 from mig_kit.record import RunFolder, redact, write_report
+from mig_kit.runbook._backed import Backed
 from mig_kit.runbook._interaction import Interaction, Quiet
 from mig_kit.runbook._session import Choice, Finished, Session, Tick, Traceback
 from mig_kit.runbook._shown_first import ShownFirst
 from mig_kit.runbook._who import commit_of, user_name
 from mig_kit.steps import apply as apply_step
-from mig_kit.steps import backup as backup_step
 from mig_kit.steps import backups as backups_step
 from mig_kit.steps import check_plan as check_step
 from mig_kit.steps import generate as generate_step
 from mig_kit.steps import preflight as preflight_step
 from mig_kit.steps import preview as preview_step
+from mig_kit.steps import rehearse as rehearse_step
 from mig_kit.steps import review as review_step
 from mig_kit.steps import status as status_step
 from mig_kit.steps import verify as verify_step
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     import pandas
 
     from mig_kit.hazards.assessment import Assessment
+    from mig_kit.steps.rehearse import Rehearsal
 
 __all__ = ["Runbook"]
 
 
-class Runbook(ShownFirst):
+class Runbook(Backed, ShownFirst):
     """One migration session on one database of one project: the steps in order, and the record of them.
 
     Open one with ``mig_kit.open_runbook``. Each method is a step and returns its result; each is written to the
@@ -150,25 +152,6 @@ class Runbook(ShownFirst):
         """Return the form for makemigrations' questions; outside a notebook, the open questions."""
         return self.interaction.questions(self)
 
-    def backup(self, *, script: bool | str | Path = False, jobs: int = 2) -> backup_step.Backup:
-        """Step 2: back the database up below ``.tmp/backups``; with ``script`` by the project's own script."""
-        with (
-            self._step("backup") as outcome,
-            self.interaction.progress("backup") as progress,
-            self._backing_up() as made,
-        ):
-            result = backup_step.backup(self.target, script=script, jobs=jobs, progress=progress)
-            made(result)
-            self._session.backup = result
-            outcome["summary"] = f"{result.path.name}: {result.size_bytes:,} bytes, {sum(result.rows.values()):,} rows"
-            outcome["backup"] = str(result.path)
-            outcome["files"] = {each.path: each.sha256 for each in result.files}
-            return result
-
-    def backups(self) -> pandas.DataFrame:
-        """Return the backups that exist as a DataFrame, newest first."""
-        return backups_step.backups(self.target)
-
     def generate(
         self,
         answers: Mapping[str, Any] | str | None = None,
@@ -260,6 +243,33 @@ class Runbook(ShownFirst):
         with self._step("check", app=app, name=name) as outcome:
             result = check_step.check_plan(self.target, app, name, ask_database=ask_database)
             outcome["summary"] = f"{len(result.migrations)} migrations, {len(result.hazards)} hazards"
+            outcome["assessment"] = result.as_json()
+            return result
+
+    def rehearse(
+        self,
+        app: str | None = None,
+        name: str | None = None,
+        *,
+        backwards: bool = True,
+        other_databases: bool = False,
+    ) -> Rehearsal:
+        """Run all pending migrations, an app's, or those up to one, on a restored copy, and return what each did.
+
+        The copy is of the latest verified backup. Unless ``backwards`` is False each migration is taken back there, as
+        far as it can be, and run again. The database itself is not touched.
+        """
+        with (
+            self._step("rehearse", app=app, name=name) as outcome,
+            self.interaction.progress("rehearse") as progress,
+            self._rehearsing(app, name) as rehearsed,
+        ):
+            result = rehearse_step.rehearse(
+                self.target, app, name, backwards=backwards, other_databases=other_databases, progress=progress
+            )
+            rehearsed(result)
+            passed = "passed" if result.ok else "did not pass"
+            outcome["summary"] = f"{len(result.migrations)} migrations on {result.backup}: {passed}"
             outcome["assessment"] = result.as_json()
             return result
 

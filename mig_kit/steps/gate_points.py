@@ -26,8 +26,8 @@ _OF_OLD_CODE = "MK3"  # findings about what the release that runs now sees
 class Point:
     """State one thing that somebody has to answer for.
 
-    ``id``: of the finding, or one of the words that this module names. ``about``: the operation and the table, so that
-    an answer covers just that. ``old_code``: it is about the release that runs now. ``reason``, ``by`` and ``at``: who
+    ``id``: of the finding, or one of the words that this module names. ``about``: the table, or the operation where it
+    is about none, so that an answer covers just that. ``old_code``: it is about the release that runs now. ``reason``, ``by`` and ``at``: who
     acknowledged it why and when; '' and None while nobody did.
     """
 
@@ -86,7 +86,7 @@ def _of_finding(finding: Finding, migration: str) -> Point:
         migration=migration,
         message=finding.message,
         hint=finding.hint,
-        about=" ".join(filter(None, (finding.operation, finding.relation))),
+        about=finding.relation or finding.operation,
         evidence=finding.evidence,
         old_code=finding.id.startswith(_OF_OLD_CODE),
     )
@@ -99,12 +99,13 @@ def _ignored(finding: Finding) -> Point:
 def joined(derived: Sequence[Point], measured: Sequence[Point] | None) -> tuple[Point, ...]:
     """Return the points of a check and of a rehearsal of the same plan, each once.
 
-    What the check could not tell is no point where a rehearsal measured it; ``measured``: None without one.
+    What the check could not tell is no point where a rehearsal measured it, and what both found is told as it was
+    measured. ``measured``: None without a rehearsal.
     """
     if measured is None:
         return tuple(derived)
-    known = [each for each in derived if each.evidence != "unknown"]
-    return tuple({each.key: each for each in (*known, *measured)}.values())
+    seen = {each.key for each in measured}
+    return (*(each for each in derived if each.evidence != "unknown" and each.key not in seen), *measured)
 
 
 def answered(points: Sequence[Point], plan: HashedPlan, facts: Sequence[Fact]) -> tuple[Point, ...]:

@@ -216,7 +216,7 @@ def rollback_points(shown: RollbackPlan) -> tuple[Point, ...]:
                 id=DATA_LOSS,
                 migration=each.migration,
                 message=words,
-                about=" ".join(filter(None, (each.operation, each.table, each.column))),
+                about=f"{each.table}.{each.column}" if each.column else each.table,
                 evidence="catalog" if each.lost is not None else "unknown",
             )
         )
