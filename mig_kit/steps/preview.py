@@ -66,6 +66,20 @@ class MigrationSql:
     @property
     def text(self) -> str:
         """The migration as an SQL script, its operations and notes as comments."""
+        return self._script(annotated=False)
+
+    @property
+    def annotated(self) -> str:
+        """The same script with a comment above each statement that says what it locks and works through."""
+        return self._script(annotated=True)
+
+    def _script(self, *, annotated: bool) -> str:
+        def lines_of(statements: Sequence[str], assessed: Sequence[AssessedStatement | None]) -> list[str]:
+            if not annotated or not assessed:
+                return list(statements)
+            pairs = zip(statements, assessed, strict=True)
+            return [line for sql, known in pairs for line in (_comment(_in_words(known)), sql)]
+
         lines = [_comment(f"{self.app}.{self.name}" + (" (backwards)" if self.backwards else ""))]
         if not self.atomic:
             lines.append("-- not atomic: each statement stands when it has run, whatever comes after")
@@ -75,9 +89,10 @@ class MigrationSql:
                 lines.append(_comment(f"NOT KNOWN HERE: {operation.note}"))
             elif not operation.statements:
                 lines.append("-- (no SQL)")
-            lines += operation.statements
+            lines += lines_of(operation.statements, operation.assessed)
         if self.deferred:
-            lines += ["", "-- held back until the end of the migration", *self.deferred]
+            lines += ["", "-- held back until the end of the migration"]
+            lines += lines_of(self.deferred, self.deferred_assessed)
         body = "\n".join(lines) + "\n"
         return f"BEGIN;\n{body}COMMIT;\n" if self.atomic and self.statements else body
 
@@ -216,6 +231,16 @@ def _format_one(statement: str) -> str:
     if "\n" not in statement and len(statement) <= 110:
         return statement
     return str(sqlparse.format(statement, reindent=True, indent_width=4, wrap_after=100)).strip()
+
+
+def _in_words(known: AssessedStatement | None) -> str:
+    """Say what a statement locks and does, and how that is known."""
+    if known is None:
+        return "locks: not known here"
+    locks = ", ".join(f"{each.mode} on {each.relation}" for each in known.locks) or "none new"
+    work = ", ".join(f"{each.kind} of {each.relation}" for each in known.work) or "none"
+    note = f"; {known.note}" if known.note else ""
+    return f"locks: {locks}; work: {work} ({known.evidence}){note}"
 
 
 def _comment(text: str) -> str:

@@ -19,7 +19,8 @@ def finding_table(findings: Sequence[Finding]) -> Table:
         if migration != named:
             named = migration
             rows.append(Group(code(migration)))
-        message: Phrase = (each.operation, "\n", each.message, "\n", strong("Next: "), each.hint)
+        where = (each.operation, "\n") if each.operation else ()
+        message: Phrase = (*where, each.message, "\n", strong("Next: "), each.hint)
         rows.append((code(each.id), state(str(each.severity)), message, quiet(each.evidence)))
     return Table("Findings", ("id", "severity", "finding", "known by"), tuple(rows))
 

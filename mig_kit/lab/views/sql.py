@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from mig_kit.lab.blocks import Block, Fold, Paragraph, Phrase, Source, Table, Title, View, code, quiet, state, strong
+from mig_kit.hazards.assessment import MigrationAssessment
+from mig_kit.lab.blocks import (
+    Block,
+    Fold,
+    Paragraph,
+    Phrase,
+    Source,
+    Table,
+    Title,
+    View,
+    code,
+    facts,
+    quiet,
+    state,
+    strong,
+)
+from mig_kit.lab.views.findings import finding_blocks
 from mig_kit.lab.views.session import plural
+from mig_kit.lab.views.verdict import verdict_words
 from mig_kit.steps.preview import MigrationSql, SqlPlan
 
 __all__ = ["sql_view"]
@@ -27,24 +44,34 @@ def sql_view(plan: SqlPlan) -> View:
     title = f"SQL of {plural(len(plan.migrations), 'migration')}{way}: {plural(statements, 'statement')}"
     if unknown:
         title += f"; {unknown} not wholly known"
-    blocks: list[Block] = [Title(title, "warn" if unknown else None)]
+    hazards = len(plan.assessment.hazards) if plan.assessment else 0
+    if hazards:
+        title += f"; {plural(hazards, 'hazard')}"
+    blocks: list[Block] = [Title(title, "warn" if unknown or hazards else None)]
     if len(plan.migrations) > 1:
         order = " → ".join(f"{each.app}.{each.name}" for each in plan.migrations)
         blocks.append(Paragraph((quiet("In this order: "), order)))
+    blocks += [Paragraph(("Note: ", each)) for each in plan.assessment.notes] if plan.assessment else []
     for each in plan.migrations:
-        blocks += _migration(each, folded=len(plan.migrations) >= _MANY and not each.notes)
+        found = plan.assessment.of(each.app, each.name) if plan.assessment else None
+        folded = len(plan.migrations) >= _MANY and not each.notes and not (found and found.findings)
+        blocks += _migration(each, found, folded=folded)
     return View(tuple(blocks))
 
 
-def _migration(migration: MigrationSql, *, folded: bool) -> list[Block]:
+def _migration(migration: MigrationSql, found: MigrationAssessment | None, *, folded: bool) -> list[Block]:
     name = f"{migration.app}.{migration.name}"
     said: list[str] = [plural(len(migration.statements), "statement")]
     if migration.backwards:
         said.append("backwards")
     said.append("one transaction" if migration.atomic else "not atomic: each statement stands once it has run")
     summary: Phrase = (strong(name), quiet("  " + ", ".join(said)))
-    script = Source(migration.text, "sql")
+    script = Source(migration.annotated, "sql")
     blocks: list[Block] = []
+    if found is not None:
+        verdicts = (("lock safety", found.lock_safety), ("the release that runs now", found.compatibility))
+        pairs: list[tuple[str, Phrase]] = [(name, verdict_words(verdict)) for name, verdict in verdicts]
+        blocks += [facts(f"What {name} would do, nothing was run for it", pairs), *finding_blocks(found.findings)]
     unknown: list[tuple[Phrase, ...]] = [
         (each.description, state("not known here", "warn"), each.note) for each in migration.operations if each.note
     ]
