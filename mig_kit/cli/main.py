@@ -13,7 +13,7 @@ import click
 
 from mig_kit import errors
 from mig_kit._version import __version__
-from mig_kit.cli import looks, notebooks, steps
+from mig_kit.cli import backups, looks, notebooks, steps
 from mig_kit.cli.check import check
 from mig_kit.cli.demo import demo
 from mig_kit.cli.doctor import doctor
@@ -28,7 +28,9 @@ COMMANDS = (
     doctor,
     looks.status,
     looks.review,
-    steps.backup,
+    backups.backup,
+    backups.verify_backup,
+    backups.restore,
     steps.generate,
     looks.preview,
     check,

@@ -24,16 +24,19 @@ from mig_kit.runbook import Quiet
 if TYPE_CHECKING:
     import pandas
 
+    from mig_kit.runbook import Runbook
     from mig_kit.steps.check import Check
 
 __all__ = [
     "Terminal",
+    "record_of",
     "show_checks",
     "show_error",
     "show_frame",
     "show_json",
     "show_line",
     "show_note",
+    "show_record",
     "show_source",
     "show_table",
     "shown",
@@ -57,6 +60,17 @@ def show_line(text: str = "") -> None:
 def show_note(text: str) -> None:
     """Print a line beside the result, on stderr."""
     click.echo(redact(text), err=True)
+
+
+def show_record(rb: Runbook) -> None:
+    """Say where the record of a session lies, where it keeps one."""
+    if rb.run is not None:
+        show_note(f"Record: {shown(rb.run.path)}")
+
+
+def record_of(rb: Runbook) -> str | None:
+    """Return where the record of a session lies, for a document; None where it keeps none."""
+    return str(rb.run.path) if rb.run is not None else None
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, styles: Mapping[str, str] = {}) -> None:

@@ -17,52 +17,7 @@ if TYPE_CHECKING:
     from mig_kit.runbook import Runbook
     from mig_kit.steps.generate import Generated
 
-__all__ = ["apply", "backup", "generate", "verify"]
-
-
-@click.command(short_help="Step 2: a backup with a manifest")
-@click.option("--script", is_flag=True, help="Run the project's own backup script instead of pg_dump.")
-@click.option("--list", "listing", is_flag=True, help="List the backups there are, newest first, and make none.")
-@click.option(
-    "--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many tables pg_dump reads at once."
-)
-@project_options
-def backup(session: Session, script: bool, listing: bool, jobs: int) -> None:
-    """Step 2: back the database up to .tmp/backups, with a manifest of its files and of every table's rows.
-
-    A backup that is listed is complete; whatever goes wrong leaves nothing half-written.
-    """
-    from mig_kit.cli.output import show_frame, show_json, show_line, shown
-    from mig_kit.cli.plain import to_plain
-
-    if listing and script:
-        raise errors.UsageError("--list makes no backup, so --script has no meaning with it.", hint="leave one out")
-    with session.runbook(record=not listing) as rb:
-        if listing:
-            frame = rb.backups()
-            if session.as_json:
-                show_json({**session.facts(rb), "folder": rb.target.backups_folder, "backups": frame})
-            elif frame.empty:
-                show_line(f"There is no backup in {shown(rb.target.backups_folder)}.")
-            else:
-                frame["when (UTC)"] = frame["when (UTC)"].dt.strftime("%Y-%m-%d %H:%M:%S")
-                show_frame(frame)
-            return
-        try:
-            result = rb.backup(script=script, jobs=jobs)
-        except KeyboardInterrupt as exc:
-            raise Stopped("Interrupted: no backup was made, and nothing of it was left.", by=exc) from None
-        if session.as_json:
-            show_json({**session.facts(rb), **to_plain(result), "record": _record(rb)})
-            return
-        show_line(f"Backup: {shown(result.path)}")
-        show_line(
-            f"{result.size_bytes:,} bytes in {count(len(result.files), 'file')}, "
-            f"{sum(result.rows.values()):,} rows of {count(len(result.rows), 'table')}, "
-            f"{result.duration_s:.1f} s, by {result.method}."
-        )
-        show_line("Not verified: nobody has restored it yet.")
-        _note_record(rb)
+__all__ = ["apply", "generate", "verify"]
 
 
 @click.command(short_help="Step 3: write the migration files and check them")
@@ -75,7 +30,7 @@ def generate(session: Session, answers: Sequence[str], apps: Sequence[str], name
 
     Exits with 1 when a check found an error in them. Where a question has no answer, nothing is written.
     """
-    from mig_kit.cli.output import show_json
+    from mig_kit.cli.output import record_of, show_json, show_record
     from mig_kit.cli.plain import to_plain
 
     given = dict(_answer(each) for each in answers)
@@ -85,10 +40,10 @@ def generate(session: Session, answers: Sequence[str], apps: Sequence[str], name
         except KeyboardInterrupt as exc:
             raise Stopped("Interrupted: no migration file was left half-written.", by=exc) from None
         if session.as_json:
-            show_json({**session.facts(rb), **to_plain(result), "record": _record(rb)})
+            show_json({**session.facts(rb), **to_plain(result), "record": record_of(rb)})
         else:
             _show_generated(result)
-            _note_record(rb)
+            show_record(rb)
     return Exit.FOUND if result.errors else Exit.FINE
 
 
@@ -145,7 +100,7 @@ def apply(
 
     Says each statement and its time as it runs. Ctrl-C rolls back the migration that runs, as far as it is atomic.
     """
-    from mig_kit.cli.output import show_json, show_line, show_table
+    from mig_kit.cli.output import record_of, show_json, show_line, show_record, show_table
     from mig_kit.cli.plain import to_plain
 
     acknowledge, override = reasons(acknowledged, "ID"), reasons(overridden, "GATE")
@@ -161,7 +116,7 @@ def apply(
             raise Stopped(_standing(rb, app, name), by=exc) from None
         if session.as_json:
             gates = gates_document(rb.gates_passed)
-            show_json({**session.facts(rb), **to_plain(result), **gates, "record": _record(rb)})
+            show_json({**session.facts(rb), **to_plain(result), **gates, "record": record_of(rb)})
             return
         if not result:
             show_line("Nothing to apply: no migration is pending.")
@@ -174,7 +129,7 @@ def apply(
             ],
         )
         show_line(f"\n{count(len(result.migrations), 'migration')} applied in {result.duration_s:.2f} s.")
-        _note_record(rb)
+        show_record(rb)
 
 
 def _standing(rb: Runbook, app: str | None, name: str | None) -> str:
@@ -198,27 +153,16 @@ def verify(session: Session, apps: Sequence[str]) -> int:
 
     Changes nothing. Exits with 1 when a check failed.
     """
-    from mig_kit.cli.output import show_checks, show_json, show_line
+    from mig_kit.cli.output import record_of, show_checks, show_json, show_line, show_record
     from mig_kit.cli.plain import to_plain
 
     with session.runbook(record=True) as rb:
         result = rb.verify(apps=apps or None)
         if session.as_json:
-            show_json({**session.facts(rb), "ok": result.ok, **to_plain(result), "record": _record(rb)})
+            show_json({**session.facts(rb), "ok": result.ok, **to_plain(result), "record": record_of(rb)})
         else:
             show_checks(result.checks)
             failed = sum(each.state == "failed" for each in result.checks)
             show_line(f"\n{count(failed, 'check')} failed." if failed else "\nNo check failed.")
-            _note_record(rb)
+            show_record(rb)
     return Exit.FINE if result else Exit.FOUND
-
-
-def _note_record(rb: Runbook) -> None:
-    from mig_kit.cli.output import show_note, shown
-
-    if rb.run is not None:
-        show_note(f"Record: {shown(rb.run.path)}")
-
-
-def _record(rb: Runbook) -> str | None:
-    return str(rb.run.path) if rb.run is not None else None

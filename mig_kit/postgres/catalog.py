@@ -22,6 +22,7 @@ __all__ = [
     "applied_migrations_rows",
     "count_rows",
     "database_size",
+    "extension_tables",
     "invalid_indexes",
     "tables",
 ]
@@ -132,6 +133,16 @@ def database_size(conn: Connection) -> int:
     """Return the size of the whole database on the server's disk, in bytes."""
     row = conn.execute("SELECT pg_database_size(current_database())").fetchone()
     return int(row[0]) if row else 0
+
+
+def extension_tables(conn: Connection) -> frozenset[str]:
+    """Return the tables that came with an extension, as ``schema.name``."""
+    found = conn.execute(
+        "SELECT n.nspname || '.' || c.relname FROM pg_depend d "
+        "JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind IN ('r', 'p')"
+    )
+    return frozenset(row[0] for row in found)
 
 
 def invalid_indexes(conn: Connection) -> tuple[InvalidIndex, ...]:

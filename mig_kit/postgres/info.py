@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+import psycopg
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 
-from mig_kit.errors import DatabaseError, NotPostgreSQL
+from mig_kit.errors import DatabaseError, NotPostgreSQL, UsageError
 from mig_kit.secret import Secret
 
 __all__ = ["ConnectionInfo"]
@@ -78,6 +80,33 @@ class ConnectionInfo:
             port = _port(text["port"])
         return cls(text["host"], port, text["dbname"], text["user"], Secret(text["password"]), options)
 
+    @classmethod
+    def from_url(cls, text: str, *, dbname: str = "postgres") -> ConnectionInfo:
+        """Read libpq's ``postgresql://user@host:port/name`` or ``host=… dbname=…``; ``dbname`` where it names none.
+
+        What it leaves out, the password say, libpq finds as always (PGPASSFILE, a service file). Raises UsageError,
+        which does not repeat the text: it may hold a password.
+        """
+        try:
+            given = {key: str(value) for key, value in conninfo_to_dict(text).items() if value is not None}
+        except psycopg.ProgrammingError:
+            given = {}
+        if not given:
+            raise UsageError(
+                "That is no address of a PostgreSQL server.", hint="write postgresql://user@host:port/database"
+            )
+        port = given.pop("port", "")
+        if "," in port:
+            given["port"] = port
+        return cls(
+            given.pop("host", ""),
+            _port(port) if port and "," not in port else None,
+            given.pop("dbname", "") or dbname,
+            given.pop("user", ""),
+            Secret(given.pop("password", "")),
+            given,
+        )
+
     def with_dbname(self, name: str) -> ConnectionInfo:
         """Return the same server and account with another database."""
         return replace(self, dbname=name)
@@ -139,7 +168,7 @@ def _port(text: str) -> int:
         return int(text)
     raise DatabaseError(
         f"The port {text!r} is not a number between 1 and 65535.",
-        hint="correct PORT in the project's DATABASES",
+        hint="correct the port, in the project's DATABASES or in the address",
     )
 
 

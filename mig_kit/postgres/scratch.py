@@ -90,13 +90,19 @@ class Scratch:
         return self._make(lambda conn, name: copy_database(conn, name, template.dbname))
 
     def keep(self, key: str, info: ConnectionInfo, about: Any = None) -> None:
-        """Keep a database as a template under ``key`` for as long as this process lives; nobody can connect to it."""
+        """Keep a database as a template under ``key`` for as long as this process lives; nobody can connect to it.
+
+        One that was kept under that key before is dropped.
+        """
         self._need_own(info)
+        before = self._kept.get(key)
         name = sql.Identifier(info.dbname)
         with self._connected() as conn:
             conn.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
             conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (info.dbname,))
         self._kept[key] = (info, about)
+        if before is not None and before[0] != info:
+            self.drop(before[0])
 
     def kept(self, key: str) -> tuple[ConnectionInfo, Any] | None:
         """Return the template that was kept under ``key`` and what was said about it, or None."""
@@ -105,6 +111,11 @@ class Scratch:
     def is_kept(self, info: ConnectionInfo) -> bool:
         """Tell whether a database was kept as a template."""
         return any(each[0].dbname == info.dbname for each in self._kept.values())
+
+    @property
+    def kept_keys(self) -> tuple[str, ...]:
+        """The keys of the templates that are kept."""
+        return tuple(self._kept)
 
     def drop(self, info: ConnectionInfo) -> None:
         """Drop a database that was made here, ending the connections to it; nothing happens when it is gone."""

@@ -25,8 +25,8 @@ class Config:
     ``python``, ``settings``, ``stage``, ``database``: as the arguments of the same name. ``queries``: the
     user's verification queries, name to SQL. ``masked_columns``: columns whose values are never shown.
     ``environ``: variables for the worker, which win over the environment. ``backup_script``: the project's
-    own script. ``check``: how the check for hazards works. ``gates``: what opens one. Relative paths count from
-    ``folder``, that of ``source``, the file read.
+    own script. ``scratch``: the address of a server to restore backups on. ``check``: how the check for hazards
+    works. ``gates``: what opens one. Relative paths count from ``folder``, that of ``source``, the file read.
     """
 
     python: str | None = None
@@ -37,6 +37,7 @@ class Config:
     masked_columns: tuple[str, ...] = ()
     environ: Variables = field(default_factory=Variables)
     backup_script: str | None = None
+    scratch: str | None = None
     check: CheckConfig = field(default_factory=CheckConfig)
     gates: GatesConfig = field(default_factory=GatesConfig)
     source: Path | None = None
@@ -47,7 +48,7 @@ class Config:
         return self.source.parent if self.source else None
 
 
-_TEXT = ("python", "settings", "stage", "database", "backup_script")
+_TEXT = ("python", "settings", "stage", "database", "backup_script", "scratch")
 _TABLES = ("queries", "environ")
 _KEYS = (*_TEXT, *_TABLES, "check", "gates", "masked_columns")
 _MISSPELT = ("mig-kit", "migkit", "mig_Kit")

@@ -114,6 +114,11 @@ class Backed(Gated):
         """Return the backups that exist as a DataFrame, newest first, each with whether it is verified or why not."""
         return backups_step.backups(self.target)
 
+    @property
+    def backed_up(self) -> backup_step.Backup | None:
+        """The backup that this session made, or None; it is there before it is verified."""
+        return self._session.backup
+
     def _verify(
         self,
         path: Path,

@@ -15,10 +15,21 @@ from mig_kit.postgres.restore import restore
 from mig_kit.postgres.scratch import Scratch, scratch_server
 from mig_kit.postgres.tool_process import interrupted_later
 from mig_kit.progress import Progress, ProgressCallback
+from mig_kit.record import register_secret
 from mig_kit.steps._backup_files import file_entries
 from mig_kit.steps._manifest import Backup
+from mig_kit.steps.target import Target
 
-__all__ = ["Restored", "Room", "kept_as", "restored_template", "room_for", "scratch_for", "scratch_restore"]
+__all__ = [
+    "Restored",
+    "Room",
+    "kept_as",
+    "named_scratch",
+    "restored_template",
+    "room_for",
+    "scratch_for",
+    "scratch_restore",
+]
 
 _BASE_BYTES = 10 << 20  # an empty database
 _MARGIN = 1.1
@@ -111,7 +122,13 @@ def scratch_restore(
     jobs: int = 2,
     progress: ProgressCallback | None = None,
 ) -> Iterator[Restored]:
-    """Restore into a new scratch database; it is dropped after the block, unless the block has it kept."""
+    """Restore into a new scratch database; it is dropped after the block, unless the block has it kept.
+
+    Templates of other backups are dropped first: a session works on its latest, and each is as large as the database.
+    """
+    for key in server.kept_keys:
+        if json.loads(key)[0] != backup.checksum and (old := server.kept(key)) is not None:
+            server.drop(old[0])
     room = room_for(backup, server, without_data)
     if not room.fits():
         large = sorted(backup.sizes, key=lambda table: backup.sizes[table], reverse=True)
@@ -157,6 +174,18 @@ def scratch_for(
     major = max(major, written_by) if written_by >= 17 else major
     server = scratch_server(major, named=scratch, source=backup.identity)
     return scratch_server(major, named=scratch, source=source) if source else server
+
+
+def named_scratch(target: Target | None, given: str | ConnectionInfo | None) -> ConnectionInfo | None:
+    """Return the user's scratch server: the one given, else that of the project's configuration, else None."""
+    if isinstance(given, ConnectionInfo):
+        return given
+    text = given or (target.project.config.scratch if target is not None else None)
+    if not text:
+        return None
+    info = ConnectionInfo.from_url(text)
+    register_secret(info.password.reveal())
+    return info
 
 
 def room_for(backup: Backup, server: Scratch, without_data: Collection[str] = ()) -> Room:

@@ -17,7 +17,7 @@ from mig_kit.steps._backup_script import backup_script, run_backup_script
 from mig_kit.steps._manifest import Backup, made_by
 from mig_kit.steps.target import Target
 
-__all__ = ["Backup", "FileEntry", "backup"]
+__all__ = ["Backup", "FileEntry", "backup", "dump_backup"]
 
 
 def backup(
@@ -29,8 +29,8 @@ def backup(
 ) -> Backup:
     """Back the database up below ``.tmp/backups`` and return what was kept.
 
-    By default pg_dump in directory format against an exported snapshot, with the rows of every table counted in
-    that same snapshot. The files are private to the user. They stand under another name until they are complete; on
+    By default pg_dump in directory format against an exported snapshot, with the rows of every table counted and
+    digested in that same snapshot. The files are private to the user. They stand under another name until they are
     any failure, Ctrl-C included, nothing is left.
 
     With ``script`` the project's own script runs in the project's interpreter instead (True: the one that is
@@ -41,10 +41,13 @@ def backup(
     _make_folder(target.backups_folder)
     if script:
         return run_backup_script(target, backup_script(target, script), progress)
-    return _dump(info, target.backups_folder, jobs, progress)
+    return dump_backup(info, target.backups_folder, jobs=jobs, progress=progress)
 
 
-def _dump(info: ConnectionInfo, folder: Path, jobs: int, progress: ProgressCallback | None) -> Backup:
+def dump_backup(
+    info: ConnectionInfo, folder: Path, *, jobs: int = 2, progress: ProgressCallback | None = None
+) -> Backup:
+    """Dump a database into a new folder below ``folder``, which exists, with its manifest."""
     started, clock = datetime.now(UTC), time.perf_counter()
     partial, final = _reserve(folder, f"{_file_name(info.dbname)}-{started:%Y%m%dT%H%M%SZ}")
     try:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mig_kit.errors import BackupError
 from mig_kit.steps._backup_files import MANIFEST, VERIFICATION, is_beside
 from mig_kit.steps._manifest import Backup, DamagedManifest
 from mig_kit.steps.target import Target
@@ -15,7 +16,7 @@ from mig_kit.steps.target import Target
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["backup_paths", "backups", "latest_backup", "same_database"]
+__all__ = ["backup_path", "backup_paths", "backups", "latest_backup", "latest_verified_backup", "same_database"]
 
 _COLUMNS = ["backup", "when (UTC)", "bytes", "files", "rows", "method", "verified"]
 
@@ -36,16 +37,54 @@ def backups(target: Target) -> pandas.DataFrame:
 
 def latest_backup(target: Target) -> Backup | None:
     """Return the newest backup of this database that has its manifest and its files, or None."""
+    return max(_own(target), key=lambda each: each.started, default=None)
+
+
+def latest_verified_backup(target: Target) -> Backup | None:
+    """Return the newest backup of this database that was restored and compared, and has its files, or None.
+
+    What was migrated since it was made is not looked at.
+    """
+    verified = (each for each in _own(target) if each.verified)
+    return max(verified, key=lambda each: each.started, default=None)
+
+
+def backup_path(target: Target, named: str | Path | None = None) -> Path:
+    """Return the backup of that name, or at that path; without a name the newest of this database, damaged or not.
+
+    Raises BackupError when there is none.
+    """
+    folder = target.backups_folder
+    if named is not None:
+        for path in (folder / named, Path(named).absolute()):
+            if path.exists() and path != folder:
+                return path
+        raise BackupError(f"There is no backup {str(named)!r} in {folder}.", hint="rb.backups() lists them")
     info = target.need_postgres("backups")
-    own = []
+    found = []
+    for path in backup_paths(folder):
+        try:
+            backup = Backup.read(path)
+        except DamagedManifest:
+            found.append((datetime.fromtimestamp(path.stat().st_mtime, UTC), path))
+        else:
+            if backup is not None and same_database(backup.server, info.safe):
+                found.append((backup.started, path))
+    if not found:
+        raise BackupError(f"There is no backup of {info.dbname!r} in {folder}.", hint="rb.backup() makes one")
+    return max(found)[1]
+
+
+def _own(target: Target) -> Iterator[Backup]:
+    """Yield the backups of this database that have their manifest and their files."""
+    info = target.need_postgres("backups")
     for path in backup_paths(target.backups_folder):
         try:
             found = Backup.read(path)
         except DamagedManifest:
             continue
         if found is not None and same_database(found.server, info.safe) and found.has_its_files():
-            own.append(found)
-    return max(own, key=lambda each: each.started, default=None)
+            yield found
 
 
 def backup_paths(folder: Path) -> Iterator[Path]:
