@@ -74,7 +74,19 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "MK422": "An operation could not be replayed: what it does is not known.",
         # The check itself
         "MK501": "An ignore rule fits nothing.",
+        # What a rehearsal measured on a restored copy
+        "MK511": "A lock kept traffic waiting while a migration worked through a table.",
+        "MK512": "A lock that keeps traffic waiting was held long, whatever went on meanwhile.",
+        "MK521": "A migration failed.",
+        "MK522": "A migration cannot be taken back.",
+        "MK523": "A migration says that it can be taken back, and that failed.",
+        "MK524": "Taken back, or run again after that, a migration leads to another schema.",
+        "MK525": "Taken back, a migration has lost rows or values.",
+        "MK526": "A change of type changed values, and the way back does not bring them back.",
+        "MK531": "A migration tried to reach something else than its own database.",
+        "MK532": "What a statement locks and does was not looked at.",
+        "MK533": "What runs around the migrations, a signal's handler, failed.",
     }
 )
 """Id → what such a finding says. 1xx: the files; 2xx: locks and work; 3xx: what the running release sees; 4xx: code;
-5xx: the check itself."""
+50x: the check itself; 51x to 53x: what a rehearsal measured."""

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from mig_kit import errors
 from mig_kit.steps.backup import Backup
-from mig_kit.steps.backups import latest_backup
+from mig_kit.steps.backups import latest_backup, latest_verified_backup
 from mig_kit.steps.target import Target
 
 __all__ = ["rehearsal_backup"]
 
 
 def rehearsal_backup(target: Target, named: Backup | None = None) -> Backup:
-    """Return the backup to rehearse on: the named one, or the latest; BackupError with the next step where none fits.
+    """Return the backup to rehearse on: the named one, or the latest that is verified.
 
-    It fits when it holds exactly the migrations that are applied now.
+    It fits when it holds exactly the migrations that are applied now. Raises BackupError, with the next step, where
+    there is none, or none that fits.
     """
-    found = named or latest_backup(target)
+    found = named or latest_verified_backup(target)
     if found is None:
+        unproved = latest_backup(target)
+        if unproved is not None:
+            raise errors.BackupError(
+                f"The backup {unproved.path.name} is not verified, and there is no other to rehearse on.",
+                hint=f"rb.verify_backup({unproved.path.name!r}), or rb.backup()",
+            )
         raise errors.BackupError("There is no backup of this database to rehearse on.", hint="rb.backup()")
     held = {(each.app, each.name) for each in found.applied}
     applied = {(each["app"], each["name"]) for each in target.ask("history")}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from mig_kit.hazards.facts import Work, WorkKind
@@ -13,7 +15,7 @@ from mig_kit.steps._lock_watch import LockWatch
 from mig_kit.steps._rehearsed_statement import NOTHING_SEEN, Observed, RehearsedLock, RehearsedStatement
 from mig_kit.steps._seen_again import added
 
-__all__ = ["MigrationRun", "RunRecord", "StatementRun"]
+__all__ = ["MigrationRun", "RunRecord", "StatementRun", "sha256_of"]
 
 _HOW = {
     "transaction": Observed.IN_TRANSACTION,
@@ -81,6 +83,7 @@ class MigrationRun:
     ms: float = 0.0
     commit_ms: float = 0.0
     done: bool = False
+    sha256: str = ""
     statements: list[StatementRun] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
@@ -144,8 +147,9 @@ class RunRecord:
         self.began_with = self.began_with or self.relations
 
     def _on_begin(self, data: Mapping[str, Any]) -> None:
+        file = data["file"] or ""
         self._current = MigrationRun(
-            data["app"], data["name"], data["atomic"], data["file"] or "", data["at"], self.relations
+            data["app"], data["name"], data["atomic"], file, data["at"], self.relations, sha256=sha256_of(file)
         )
         self.migrations.append(self._current)
 
@@ -237,6 +241,14 @@ class RunRecord:
         for lock in seen.locks:
             if lock.relation not in self.made:
                 self._open.append((run, transaction, lock.relation, LockMode.parse(lock.mode)))
+
+
+def sha256_of(file: str) -> str:
+    """Return a migration file's hash, '' where it has no file."""
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except OSError:
+        return ""
 
 
 def _work(seen: Observation, rows: Callable[[str], int | None]) -> tuple[Work, ...]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mig_kit.hazards.assessment import Verdict, VerdictKind
 from mig_kit.hazards.lock_safety import TableSize
 from mig_kit.hazards.old_release import OldRelease
 from mig_kit.steps._rehearsal import Outcome, RehearsedMigration
-from mig_kit.steps._rehearsal_events import MigrationRun, RunRecord
+from mig_kit.steps._rehearsal_events import MigrationRun, RunRecord, sha256_of
 from mig_kit.steps._rehearsal_run import Passes, Trip, changes
 from mig_kit.steps._rehearsal_verdicts import compatibility, findings_of, lock_safety, way_back_of
 from mig_kit.steps._rehearsed_statement import RehearsedStatement
@@ -52,9 +50,12 @@ class Sizes:
 
 
 def rehearsed(
-    plan: Sequence[PlannedMigration], passes: Passes, sizes: Sizes, *, tried: bool
+    plan: Sequence[PlannedMigration], passes: Passes, sizes: Sizes, *, tried: bool, files: Mapping[str, str]
 ) -> tuple[RehearsedMigration, ...]:
-    """Return each planned migration with what was measured of it; ``tried``: the way back was asked for."""
+    """Return each planned migration with what was measured of it.
+
+    ``tried``: the way back was asked for. ``files``: those of the migrations that were not begun, by their names.
+    """
     record = passes.record
     assert record is not None
     by_label = sizes.of(record)
@@ -64,7 +65,7 @@ def rehearsed(
     for each in plan:
         trip = passes.trips.get((each.app, each.name))
         if trip is None:
-            found.append(_not_begun(each))
+            found.append(_not_begun(each, files.get(str(each), "")))
             continue
         found.append(_one(trip, record, sizes, by_label, old, tried))
         if trip.schema_after is not None:
@@ -97,13 +98,14 @@ def _one(
         compatibility=compatible,
         reversible={BackOutcome.DONE: True, BackOutcome.NOT_TRIED: None}.get(back.outcome, False),
         way_back=back,
-        findings=findings_of(run, statements, by_label, back, trip.error, refused) + incompatibilities,
+        findings=findings_of(run, statements, by_label, back, trip.error, trip.values_changed, refused)
+        + incompatibilities,
         file=run.file,
-        sha256=_sha256(run.file),
+        sha256=run.sha256,
     )
 
 
-def _not_begun(planned: PlannedMigration) -> RehearsedMigration:
+def _not_begun(planned: PlannedMigration, file: str) -> RehearsedMigration:
     unknown = Verdict(VerdictKind.UNKNOWN, "one before it failed on the copy", "unknown")
     return RehearsedMigration(
         app=planned.app,
@@ -122,8 +124,8 @@ def _not_begun(planned: PlannedMigration) -> RehearsedMigration:
         reversible=None,
         way_back=WayBack(outcome=BackOutcome.NOT_TRIED, error="it never ran"),
         findings=(),
-        file="",
-        sha256="",
+        file=file,
+        sha256=sha256_of(file),
     )
 
 
@@ -131,10 +133,3 @@ def _statements(run: MigrationRun | None, record: RunRecord, sizes: Sizes) -> tu
     if run is None:
         return ()
     return tuple(each.finished(lambda label: sizes.rows_in_copy(record, label)) for each in run.statements)
-
-
-def _sha256(path: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
-    except OSError:
-        return ""

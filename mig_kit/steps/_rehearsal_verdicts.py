@@ -14,7 +14,7 @@ from mig_kit.hazards.old_release import OldRelease
 from mig_kit.steps._rehearsal_events import MigrationRun
 from mig_kit.steps._rehearsal_run import Trip, changes
 from mig_kit.steps._rehearsed_statement import Observed, RehearsedLock, RehearsedStatement
-from mig_kit.steps._way_back import BackOutcome, WayBack
+from mig_kit.steps._way_back import BackOutcome, ValuesChanged, WayBack
 
 __all__ = ["compatibility", "findings_of", "lock_safety", "way_back_of"]
 
@@ -77,6 +77,7 @@ def findings_of(
     sizes: Mapping[str, TableSize],
     back: WayBack,
     error: str,
+    values_changed: Sequence[ValuesChanged],
     backwards_refused: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
     """Return what a person should look at in what was measured, the locks first."""
@@ -94,6 +95,7 @@ def findings_of(
             )
         )
     found += _back_findings(make, back)
+    found += _cut_findings(make, statements, values_changed, back)
     for what in dict.fromkeys((*run.refused, *backwards_refused)):
         message = f"It tried to reach something else than its own database: {what}. The rehearsal refused that."
         found.append(
@@ -153,7 +155,7 @@ def _lock_findings(
             kept.append(each.assessed)
             assessed[id(kept[-1])] = each
     said: set[tuple[RelationLock, Work]] = set()
-    for held in held_while_working(kept, sizes):
+    for held in _worst(held_while_working(kept, sizes)):
         if (held.lock, held.work) in said:
             continue
         said.add((held.lock, held.work))
@@ -169,6 +171,20 @@ def _lock_findings(
                 message += f"which keeps {lock.blocks} waiting."
                 hint = "take the lock as late as possible in a transaction that does nothing else"
                 yield make("MK512", Severity.WARNING, each.operation, message, hint, lock=lock)
+
+
+def _worst(found: Iterable[Held]) -> Iterable[Held]:
+    """Of what one statement does to a table while another is locked, return the strongest lock and what says most."""
+    order = (WorkKind.SCAN, WorkKind.CHANGE_ROWS, WorkKind.INDEX_BUILD, WorkKind.REWRITE)
+
+    def weight(held: Held) -> tuple[int, int]:
+        return held.lock.mode.level, order.index(held.work.kind)
+
+    worst: dict[tuple[int, str, str], Held] = {}
+    for held in found:
+        key = (id(held.working), held.lock.relation, held.work.relation)
+        worst[key] = max(worst.get(key, held), held, key=weight)
+    return worst.values()
 
 
 def _held_finding(
@@ -214,6 +230,21 @@ def _back_findings(make: _Maker, back: WayBack) -> Iterable[Finding]:
         message = f"Taken back, it has lost data: {loss}."
         hint = "do not take it back once it is applied without the backup at hand"
         yield make("MK525", Severity.WARNING, "", message, hint, relation=loss.table)
+
+
+def _cut_findings(
+    make: _Maker, statements: Sequence[RehearsedStatement], changed: Sequence[ValuesChanged], back: WayBack
+) -> Iterable[Finding]:
+    """Say where values are others though no statement changed rows: a cast did that."""
+    lost = {(each.table, each.column) for each in back.lost}
+    by_statements = {change.relation for each in statements for change in each.seen.rows}
+    for each in changed:
+        came_back = back.outcome is BackOutcome.DONE and back.compared and (each.table, each.column) not in lost
+        if each.table in by_statements or came_back:
+            continue
+        message = f"{each}, by a change of type alone: its cast cuts or rounds them, or writes them in another way."
+        hint = "compare the values before and after on a copy; keep the old column until you are sure"
+        yield make("MK526", Severity.WARNING, "", message, hint, relation=each.table)
 
 
 def _matters(statement: RehearsedStatement) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mig_kit.postgres.observe import Observation, RowsChanged, Scan
+from mig_kit.steps._rehearsed_statement import NOTHING_SEEN
 
 if TYPE_CHECKING:
     from mig_kit.steps._rehearsal_events import StatementRun
@@ -20,33 +21,22 @@ def added(runs: Sequence[StatementRun], seen: Observation) -> None:
     rest = replace(seen, rows=(), scans=())
     longest.seen = _sum(longest.seen, rest)
     for change in seen.rows:
-        owner = next((run for run in runs if change.relation in {each.relation for each in run.seen.rows}), longest)
-        owner.seen = _sum(owner.seen, replace(_none(seen), rows=(change,)))
+        for kind in ("inserted", "updated", "deleted"):
+            if many := getattr(change, kind):
+                owner = next((run for run in runs if _does(run, change.relation, kind)), longest)
+                part = replace(RowsChanged(change.relation, 0, 0, 0), **{kind: many})
+                owner.seen = _sum(owner.seen, replace(NOTHING_SEEN, rows=(part,)))
     for scan in seen.scans:
         known = [(run, each) for run in runs for each in run.seen.scans if each.relation == scan.relation]
         owner = known[0][0] if known else longest
         # Many looks at a table's first page add up to its size: only the first one tells how far each of them went.
         whole = known[0][1].whole if known else scan.whole and scan.scans == 1
-        owner.seen = _sum(owner.seen, replace(_none(seen), scans=(replace(scan, whole=whole),)))
+        owner.seen = _sum(owner.seen, replace(NOTHING_SEEN, scans=(replace(scan, whole=whole),)))
 
 
-def _none(seen: Observation) -> Observation:
-    return replace(
-        seen,
-        locks=(),
-        rewritten=(),
-        rebuilt=(),
-        built=(),
-        emptied=(),
-        scans=(),
-        rows=(),
-        created=(),
-        dropped=(),
-        renamed=(),
-        wal_bytes=0,
-        growth_bytes=0,
-        peak_bytes=0,
-    )
+def _does(run: StatementRun, relation: str, kind: str) -> bool:
+    """Tell whether it was seen to do that to the table's rows."""
+    return any(each.relation == relation and getattr(each, kind) for each in run.seen.rows)
 
 
 def _sum(one: Observation, other: Observation) -> Observation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from mig_kit import errors
@@ -20,7 +20,7 @@ from mig_kit.steps._rehearsal_run import Passes
 from mig_kit.steps._rehearsed_statement import Extrapolated, Observed, RehearsedLock, RehearsedStatement
 from mig_kit.steps._restored import Restored, restored_template
 from mig_kit.steps._way_back import BackOutcome, Loss, ValuesChanged, WayBack
-from mig_kit.steps.apply import plan
+from mig_kit.steps.apply import PlannedMigration, plan
 from mig_kit.steps.backup import Backup
 from mig_kit.steps.target import Target
 
@@ -107,7 +107,7 @@ def rehearse(
         mode=RehearsalMode.FULL,
         mode_words="every row of every table was there",
         notes=(*restored.notes, *where.notes),
-        migrations=rehearsed(planned, passes, sizes, tried=backwards),
+        migrations=rehearsed(planned, passes, sizes, tried=backwards, files=_files(target, planned, passes)),
         started=started,
         duration_s=time.perf_counter() - clock,
         restore_s=0.0 if restored.reused else restored.restore_s,
@@ -115,6 +115,14 @@ def rehearse(
         template_reused=restored.reused,
         schema=next((each.schema_after for each in reversed(passes.trips.values()) if each.schema_after), None),
     )
+
+
+def _files(target: Target, planned: Sequence[PlannedMigration], passes: Passes) -> dict[str, str]:
+    """Return the files of the migrations that were not begun."""
+    rest = [[each.app, each.name] for each in planned if (each.app, each.name) not in passes.trips]
+    if not rest:
+        return {}
+    return {f"{each['app']}.{each['name']}": each["file"] or "" for each in target.ask("operations", migrations=rest)}
 
 
 class _Saying:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.steps.projects import copies, opened, project, shared, target, template
+from tests.steps.rehearsing import stage
 
-__all__ = ["copies", "opened", "project", "shared", "target", "template"]
+__all__ = ["copies", "opened", "project", "shared", "stage", "target", "template"]

@@ -196,6 +196,9 @@ def guard_psycopg(isolation):
     except ImportError:
         return
     conninfo_to_dict = import_module("psycopg.conninfo").conninfo_to_dict
+    for kind in (psycopg.Connection, psycopg.AsyncConnection):
+        kind.connect = classmethod(before_look_up(vars(kind)["connect"].__func__, conninfo_to_dict, isolation))
+    psycopg.connect = psycopg.Connection.connect
     owner = next(each for each in psycopg.Connection.__mro__ if "_connect_gen" in vars(each))
     real = vars(owner)["_connect_gen"].__func__
 
@@ -213,6 +216,19 @@ def guard_psycopg(isolation):
             return real_connect(conninfo, *args, **kwargs)
 
         vars(generators)["connect"] = connect
+
+
+def before_look_up(real, to_dict, isolation):
+    """Return a ``connect`` that is checked before the host's name is looked up; below it, what it made of that is."""
+
+    def connect(cls, conninfo="", /, *args, **kwargs):
+        given = dict(
+            to_dict(kwargs.get("conninfo") or conninfo), **{key: kwargs[key] for key in _PLACES if key in kwargs}
+        )
+        isolation.check(given, "a connection by psycopg")
+        return real(cls, *([conninfo] if conninfo else []), *args, **kwargs)
+
+    return connect
 
 
 def guard_django(isolation):
