@@ -122,10 +122,10 @@ class Look:
             noted = f" ({best.noted})" if best.noted else ""
             return Seen(True, f"{backup.path.name}: {words}{noted}.", backup.started)
         if not judged:
-            return Seen(False, "There is no backup of this database.", next="rb.backup(), then rb.verify_backup()")
+            return Seen(False, "There is no backup of this database.", next="rb.backup()")
         newest = judged[0]
         never = newest.unverified and newest.backup.verification is None
-        opens = "rb.verify_backup()" if never else "rb.backup(), then rb.verify_backup()"
+        opens = "rb.verify_backup()" if never else "rb.backup()"
         words = f"The newest, {newest.backup.path.name}, does not count: {newest.reason}."
         return Seen(False, words, newest.backup.started, opens)
 
@@ -155,7 +155,7 @@ class Look:
                 return Seen(True, words, fact.at)
         if own:
             words = f"This plan passed on {own[0].data['backup_name']}, which does not count any more."
-            return Seen(False, words, own[0].at, f"rb.backup(), rb.verify_backup(), then {opens}")
+            return Seen(False, words, own[0].at, f"rb.backup(), then {opens}")
         labels = [str(each) for each in self.plan.migrations]
         like = next((each for each in facts if [label for label, _sha in each.data["plan"]] == labels), None)
         if like is not None:

@@ -27,8 +27,8 @@ class Point:
     """State one thing that somebody has to answer for.
 
     ``id``: of the finding, or one of the words that this module names. ``about``: the table, or the operation where it
-    is about none, so that an answer covers just that. ``old_code``: it is about the release that runs now. ``reason``, ``by`` and ``at``: who
-    acknowledged it why and when; '' and None while nobody did.
+    is about none, so that an answer covers just that. ``old_code``: it is about the release that runs now. ``reason``,
+    ``by`` and ``at``: who acknowledged it why and when; '' and None while nobody did.
     """
 
     id: str
