@@ -32,7 +32,9 @@ def answer_within(conn: Connection, statement: str, seconds: float) -> tuple[str
         left = deadline - time.monotonic()
         if left <= 0:
             raise NoAnswer
-        select.select([raw.socket], [raw.socket] if unsent else [], [], left)
+        poll = select.poll()  # not select(): a kernel may have more than a thousand files open
+        poll.register(raw.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+        poll.poll(left * 1000)
         raw.consume_input()
         while not raw.is_busy():
             result = raw.get_result()

@@ -20,7 +20,7 @@ from mig_kit.postgres.info import ConnectionInfo
 from mig_kit.postgres.lock_holder import LockHolder, application_name, find_holder, payload, this_process
 from mig_kit.postgres.refusal import first_line
 
-__all__ = ["GATE", "RUNNER_CLASS", "WORKER_CLASS", "MigrationLock", "current_holder"]
+__all__ = ["GATE", "RUNNER_CLASS", "WORKER_CLASS", "MigrationLock", "current_holder", "refuse_while_migrating"]
 
 GATE = "nobody else migrating"
 
@@ -116,9 +116,9 @@ class MigrationLock:
             with contextlib.suppress(OSError):
                 os.write(self._writer, b"x")
             self._thread.join()
-        with contextlib.suppress(psycopg.Error):
+        with contextlib.suppress(psycopg.Error, NoAnswer):
             if self.held:  # closing alone frees it a moment later, and the next step would be refused
-                self._conn.execute("SELECT pg_advisory_unlock(%s, %s)", (RUNNER_CLASS, self.key))
+                answer_within(self._conn, f"SELECT pg_advisory_unlock({RUNNER_CLASS}, {self.key})", SILENCE_S)
             self._conn.close()
         for end in (self._reader, self._writer):
             with contextlib.suppress(OSError):
@@ -143,7 +143,7 @@ class MigrationLock:
         try:
             while not reason:
                 answer_within(self._conn, self._beat, SILENCE_S)
-                ready, _, _ = select.select([self._reader, self._conn.pgconn.socket], [], [], HEARTBEAT_S)
+                ready = self._wait()
                 if self._reader in ready:
                     return
                 reason = self._gone() if ready else ""
@@ -154,6 +154,13 @@ class MigrationLock:
         self.lost = self._last_words or reason.partition("\n")[0] or "the connection ended"
         if self._on_lost is not None:
             self._on_lost(self.lost)
+
+    def _wait(self) -> list[int]:
+        """Wait until the next heartbeat is due; return what there is to read before that: the end, or news."""
+        poll = select.poll()
+        for descriptor in (self._reader, self._conn.pgconn.socket):
+            poll.register(descriptor, select.POLLIN)
+        return [descriptor for descriptor, _ in poll.poll(HEARTBEAT_S * 1000)]
 
     def _gone(self) -> str:
         """Read what came unasked: a reason when it was the end, nothing when it was only news."""
@@ -173,6 +180,19 @@ def current_holder(conn: Connection) -> LockHolder | None:
     row = conn.execute(_KEY).fetchone()
     assert row is not None
     return find_holder(conn, RUNNER_CLASS, row[0]) or find_holder(conn, WORKER_CLASS, row[0])
+
+
+def refuse_while_migrating(conn: Connection, worker_wait_s: float = 5.0) -> None:
+    """Raise ``GateClosed`` that says who migrates the database of this connection, when somebody does; takes no lock.
+
+    The worker of a session that died is waited for.
+    """
+    row = conn.execute(_KEY).fetchone()
+    assert row is not None
+    holder = find_holder(conn, RUNNER_CLASS, row[0])
+    if holder is not None:
+        raise _refused(holder)
+    _wait_for_worker(conn, row[0], worker_wait_s)
 
 
 def _take(conn: Connection, key: int) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from mig_kit import errors
 from mig_kit.postgres import Connection, ConnectionInfo, invalid_indexes
-from mig_kit.postgres.identity import identify
 from mig_kit.postgres.migration_lock import MigrationLock
 from mig_kit.postgres.pooling import refuse_pooling
 from mig_kit.progress import ProgressCallback
@@ -20,7 +19,9 @@ from mig_kit.project.client import EventCallback
 from mig_kit.record import Journal
 from mig_kit.steps._apply_record import Recorder
 from mig_kit.steps._apply_watch import ApplyWatch
+from mig_kit.steps._manifest import made_by
 from mig_kit.steps.apply_journal import ApplyJournal
+from mig_kit.steps.standing import Unfinished, Way, database_facts, find_unfinished, schema_digest
 from mig_kit.steps.target import Target
 
 __all__ = ["Checked", "Migrating", "Waiting"]
@@ -81,12 +82,14 @@ class Migrating:
         self._invalid: frozenset[str] = frozenset()
         self._facts: dict[str, Any] = {}
         self._backend_start: Any = None
+        self._announced = False
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, *, resuming: bool = False) -> Iterator[None]:
         """Be the only session that migrates the database, within; without PostgreSQL there is no such thing.
 
-        Raises ``GateClosed`` that names who does, or the pooler that makes it impossible.
+        Raises ``GateClosed`` that names who does, or the pooler that makes it impossible, or the migration that an
+        earlier session left half done: that is gone on with first, unless this is ``resuming``.
         """
         info = self.target.info
         if info is None:
@@ -96,10 +99,23 @@ class Migrating:
         with contextlib.ExitStack() as stack:
             self._lock = stack.enter_context(MigrationLock.acquire(info, self.step, on_lost=self._lost))
             self._conn = stack.enter_context(contextlib.closing(self.target.connect(self.step)))
+            if not resuming:
+                self._refuse_half_done()
             self._invalid = frozenset(_invalid(self._conn))
             self._watch = self._watching(info)
             stack.callback(self._watch.close)
             yield
+
+    def unfinished(self) -> Unfinished | None:
+        """Return where an earlier session left the database, within ``alone``; None when nothing is unfinished."""
+        if self._conn is None:
+            return None
+        return find_unfinished(self.target, self._conn, self.journal.path if self.journal is not None else None)
+
+    def _refuse_half_done(self) -> None:
+        found = self.unfinished()
+        if found is not None and found.way is not Way.GO_ON:
+            raise errors.GateClosed(found.words, gate="nothing half done", hint=found.next)
 
     def _watching(self, info: ConnectionInfo) -> ApplyWatch:
         def ended(words: str) -> None:
@@ -115,17 +131,24 @@ class Migrating:
             ended=ended,
         )
 
-    def run(self, plan: Sequence[Any], **args: Any) -> Any:
+    def run(self, plan: Sequence[Any], method: str = "migrate", **args: Any) -> Any:
         """Run the plan, within ``alone``, and return the worker's answer; KeyboardInterrupt and errors as they come.
 
-        ``plan``: the ``PlannedMigration``s that are to run; ``args`` are those of the worker's ``migrate``.
+        ``plan``: the ``PlannedMigration``s that are to run; ``args`` are those of the worker's ``method``.
         """
         self.recorder.total = len(plan)
         shown = [{"app": each.app, "name": each.name, "backwards": each.backwards} for each in plan]
-        self._facts = {"plan": shown, "resume": args.get("resume"), "scope": [args.get("app"), args.get("name")]}
+        self._facts = {
+            "plan": shown,
+            "scope": [args.get("app"), args.get("name")],
+            "resume": args.get("resume"),
+            "fake": bool(args.get("fake")),
+            "other_databases": bool(args.get("other_databases")),
+            "by": made_by(),
+        }
         try:
             return self.target.ask(
-                "migrate",
+                method,
                 on_event=self._take,
                 on_interrupt=self._cancel,
                 timeout=None,
@@ -145,8 +168,8 @@ class Migrating:
             raise
 
     def close_record(self, how: str) -> None:
-        """Write that nothing of it runs any more, and that nothing was left half done."""
-        if self._record is not None:
+        """Write that nothing of it runs any more, and that nothing was left half done; if it was announced at all."""
+        if self._record is not None and self._announced:
             self._record.ended(how)
 
     def _take(self, event: str, data: dict[str, Any]) -> object:
@@ -160,8 +183,11 @@ class Migrating:
             self._backend_start = self._started(data["pid"])
         elif event == "begin" and data.get("file"):
             data["sha256"] = _sha256(data["file"])
-        elif event.endswith(" begins") and self._watch is not None:
-            self._watch.concurrent(bool(data.get("concurrent")))
+        elif event == "operation" or event.endswith(" begins"):
+            if data.get("xid") and self._conn is not None:
+                data["schema"] = schema_digest(self._conn)
+            if self._watch is not None:
+                self._watch.concurrent(bool(data.get("concurrent")))
         elif event.endswith(" done") and self._watch is not None:
             self._watch.concurrent(False)
         elif event == "cancelled":
@@ -171,6 +197,7 @@ class Migrating:
             return {"reason": reason, "hint": "run it again when nothing old is open, or with a longer give_up_after_s"}
         if self._record is not None:
             self._record(event, data)
+            self._announced = True
         self.recorder(event, data)
         if event == "done":
             self._check(data)
@@ -180,16 +207,7 @@ class Migrating:
 
     def _where(self) -> dict[str, Any]:
         """Return which database this is and since when its server runs: a later session has to know."""
-        if self._conn is None:
-            return {}
-        identity = identify(self._conn)
-        row = self._conn.execute("SELECT pg_postmaster_start_time()::text").fetchone()
-        return {
-            "system": identity.system,
-            "oid": identity.oid,
-            "database": identity.name,
-            "server_started": row[0] if row else "",
-        }
+        return database_facts(self._conn) if self._conn is not None else {}
 
     def _check(self, data: Mapping[str, Any]) -> None:
         """Compare what is there with what should be, after one migration."""

@@ -16,6 +16,7 @@ from mig_kit.record import Journal
 from mig_kit.steps._apply_failed import failed, interrupted
 from mig_kit.steps._apply_record import AppliedMigration, Statement
 from mig_kit.steps._migrating import Checked, Migrating, Waiting
+from mig_kit.steps.apply_journal import REFUSED
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def migrate(run: Migrating, plan: Sequence[PlannedMigration], **args: Any) -> Ap
         answer = run.run(plan, **args)
     except (errors.GateClosed, errors.UsageError, errors.AppNotFound, errors.MigrationNotFound) as exc:
         if not run.recorder.current and not run.recorder.done:
-            run.close_record("refused")
+            run.close_record(REFUSED)
             raise  # nothing was run
         stopped = cause = exc
     except errors.MigKitError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mig_kit.record import Journal
@@ -17,6 +17,7 @@ __all__ = [
     "MIGRATION_UNDONE",
     "OPERATION",
     "OPERATION_DONE",
+    "REFUSED",
     "STATEMENT",
     "STATEMENT_DONE",
     "ApplyJournal",
@@ -35,6 +36,9 @@ MIGRATION_DONE = "migration applied"
 MIGRATION_UNDONE = "migration taken back"
 ENDED = "apply ended"  # nothing of it runs any more, and nothing was left half done
 
+REFUSED = "refused"
+"""How an apply ended that was refused before anything ran."""
+
 _SAME = {"operation": OPERATION, "operation done": OPERATION_DONE, "retry": "tried again", "leftover": "index dropped"}
 
 
@@ -42,7 +46,7 @@ class ApplyJournal:
     """Write an apply's events to a journal; each is on the disk when the call returns.
 
     Give it as ``on_event``: then nothing is begun that could not be written down. Statements are redacted as all of
-    the journal is; beside each that may be needed again stands the fingerprint of what it was before that.
+    the journal is; beside each that is a step of its own stands the fingerprint of what was really sent.
     """
 
     def __init__(self, journal: Journal, step: str = "apply") -> None:
@@ -59,7 +63,7 @@ class ApplyJournal:
         elif event in _SAME:
             self._journal.append(_SAME[event], **given)
         elif event == "deferred":
-            self._journal.append(DEFERRED, fingerprints=[fingerprint(each) for each in given["sql"]], **given)
+            self._journal.append(DEFERRED, **given)
         elif event in ("statement begins", "deferred begins"):
             part = event.partition(" ")[0]
             self._journal.append(STATEMENT, part=part, fingerprint=fingerprint(given["sql"]), **given)
@@ -78,7 +82,6 @@ class ApplyJournal:
         self._journal.append(ENDED, step=self._step, how=how)
 
 
-def fingerprint(statement: str | Iterable[str]) -> str:
+def fingerprint(statement: str) -> str:
     """Return the SHA-256 of a statement as it was sent."""
-    text = statement if isinstance(statement, str) else "\n".join(statement)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(statement.encode("utf-8", "surrogatepass")).hexdigest()

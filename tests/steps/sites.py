@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -56,15 +56,17 @@ def open_site(site: Site) -> Target:
 
 
 @contextmanager
-def held(database: ConnectionInfo, statement: str, seconds: float, name: str = "a long report") -> Iterator[None]:
-    """Hold what a statement locks, in a transaction, for some time from now on."""
+def held(
+    database: ConnectionInfo, statement: str, seconds: float, name: str = "a long report"
+) -> Iterator[Callable[[], None]]:
+    """Hold what a statement locks, in a transaction, for some time from now on; gives what ends it before."""
     with closing(connect(database, application_name=name)) as conn:
         conn.execute("BEGIN")
         conn.execute(statement.encode())
         timer = threading.Timer(seconds, lambda: conn.close())
         timer.start()
         try:
-            yield
+            yield conn.close
         finally:
             timer.cancel()
 

@@ -65,11 +65,16 @@ def in_background(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]
 def test_who_is_in_the_way_is_shown_and_kept(site: Site, target: Target, database: ConnectionInfo) -> None:
     add_field(site)
     told: list[Progress] = []
-    with held(database, "UPDATE shop_item SET title = 'secret' WHERE id = 1", 1.5):
-        result = apply(target, waiting=Waiting(lock_timeout_s=0.2), progress=told.append)
+    with held(database, "UPDATE shop_item SET title = 'secret' WHERE id = 1", 60) as release:
+
+        def after_three_tries(event: str, data: dict[str, Any]) -> None:
+            if event == "retry" and data["tries"] == 3:
+                release()
+
+        result = apply(target, waiting=Waiting(lock_timeout_s=0.3), progress=told.append, on_event=after_three_tries)
     (migration,) = result.migrations
-    assert migration.retries >= 2
-    assert 0.5 < migration.waited_s < 3
+    assert migration.retries >= 3
+    assert migration.waited_s > 0.9
     (blocker,) = migration.blockers
     assert "(postgres, a long report, 127.0.0.1), idle in transaction since " in blocker
     assert blocker.endswith(": UPDATE shop_item SET title = ? WHERE id = ?")

@@ -77,6 +77,15 @@ class Watcher:
                 self.emit("statement", app=self.migration[0], name=self.migration[1], sql=text, ms=ms)
 
 
+def announce_backend(emit, connection):
+    """Connect, and tell which server process migrates, before anything does."""
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            emit.confirmed("backend", pid=cursor.fetchone()[0])
+
+
 def migrate(
     emit,
     database="default",
@@ -126,11 +135,8 @@ def migrate(
     out = io.StringIO()
     arguments = [each for each in (app, name) if each is not None]
     with ExitStack() as stack:
-        connection.ensure_connection()
+        announce_backend(emit, connection)
         if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_backend_pid()")
-                emit("backend", pid=cursor.fetchone()[0])
             runner = Runner(emit, connection, watcher, lock_timeout, give_up_after, fence, resume)
             stack.enter_context(runner.installed())
         stack.enter_context(connection.execute_wrapper(watcher.execute))

@@ -164,6 +164,11 @@ class Runner:
         finally:
             self.active = False
 
+    def take_back(self, migration, state):
+        """Take back the parts of one migration that are done, without its record; ``state`` is the one before it."""
+        with self._active():
+            self._in_parts(migration, state, True)
+
     def _whole(self, migration, work, record):
         """Do a migration, what Django holds back of it, and its record in one transaction, until it gets through."""
 

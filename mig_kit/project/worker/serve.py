@@ -32,6 +32,7 @@ METHODS = {
     "replay": "replay",
     "sql": "sql",
     "system_checks": "checks",
+    "undo": "undo",
 }
 
 

@@ -1,0 +1,349 @@
+"""Where an apply stands that did not end: each migration by the journal, by ``django_migrations`` and by the schema."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from mig_kit import errors
+from mig_kit.postgres import Connection
+from mig_kit.postgres.identity import identify
+from mig_kit.record import Entry
+from mig_kit.record.redact import MASK
+from mig_kit.steps import apply_journal as kinds
+from mig_kit.steps._place import Found, find_place, reached
+from mig_kit.steps.last_apply import LastApply, last_apply
+from mig_kit.steps.schema_mark import mark_schema
+from mig_kit.steps.target import Target
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "GO_BACK",
+    "MigrationStanding",
+    "Standing",
+    "Unfinished",
+    "Way",
+    "database_facts",
+    "find_unfinished",
+    "schema_digest",
+]
+
+
+GO_BACK = "go back"
+"""The step that takes back what was done of a half-done migration."""
+
+
+class Standing(Enum):
+    """How one migration of a plan stands."""
+
+    NOT_STARTED = "not started"
+    DONE = "done"
+    PART_DONE = "part-done"
+    UNCLEAR = "unclear"  # two things may have happened, and nothing tells which
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Way(Enum):
+    """How to go on from an apply that did not end."""
+
+    GO_ON = "go on"
+    """Every migration is done or not started: the rest is run as it was to be."""
+
+    FINISH_RECORD = "finish the record"
+    """A migration did all it does and is not recorded: that is made good, and the rest is run."""
+
+    FINISH_REST = "finish the rest"
+    """A migration is part-done: it is gone on with from the operation where it stands, and then the rest is run."""
+
+    CHOOSE = "choose"
+    """What cannot be told apart is shown with both explanations; somebody who knows has to say which holds."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStanding:
+    """State how one migration stands, and why.
+
+    ``place``: where a part-done one is gone on with, as the worker takes it. ``choices``: of an unclear one, what one
+    may say of it: the place to go on from, and what would have had to happen.
+    """
+
+    app: str
+    name: str
+    backwards: bool
+    standing: Standing
+    evidence: str
+    place: Mapping[str, Any] | None = None
+    choices: Mapping[str, tuple[Mapping[str, Any], str]] | None = None
+    operation: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.app}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """State an apply that did not end: what ran it, since when, and how each of its migrations stands.
+
+    ``scope``: the app and name that it was for. ``fake``: it was to record only. ``other_databases``: its migrations
+    were allowed to write to other databases of the project.
+    """
+
+    step: str
+    journal: Path
+    began: datetime
+    by: str
+    scope: tuple[str | None, str | None]
+    migrations: tuple[MigrationStanding, ...]
+    fake: bool = False
+    other_databases: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Unfinished {self.step} of {self.began:%Y-%m-%d %H:%M:%S} UTC: {self.way}>"
+
+    @property
+    def current(self) -> MigrationStanding | None:
+        """The migration that is neither done nor not started, None where there is none."""
+        open_ = (Standing.PART_DONE, Standing.UNCLEAR)
+        return next((each for each in self.migrations if each.standing in open_), None)
+
+    @property
+    def rest(self) -> tuple[MigrationStanding, ...]:
+        """What is not done, in order."""
+        return tuple(each for each in self.migrations if each.standing is not Standing.DONE)
+
+    @property
+    def way(self) -> Way:
+        """The one right way on."""
+        current = self.current
+        if current is None:
+            return Way.GO_ON
+        if current.standing is Standing.UNCLEAR:
+            return Way.CHOOSE
+        assert current.place is not None
+        return Way.FINISH_RECORD if current.place.get("whole") else Way.FINISH_REST
+
+    @property
+    def next(self) -> str:
+        """What to run, in a notebook's words."""
+        current = self.current
+        if self.way is not Way.CHOOSE or current is None:
+            return "rb.resume()"
+        ways = [f"rb.resume(choice={choice!r}) if {words}" for choice, (_, words) in (current.choices or {}).items()]
+        return "; ".join(ways)
+
+    @property
+    def words(self) -> str:
+        """Where it stands, in a sentence."""
+        current = self.current
+        began = f"The {self.step} of {self.began:%Y-%m-%d %H:%M} UTC did not end"
+        if current is None:
+            left = len(self.rest)
+            return f"{began}: no migration is half done, {left} {'is' if left == 1 else 'are'} left to run."
+        return f"{began}: {current} is {current.standing}: {current.evidence}."
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return one row a migration: migration, direction, standing, evidence, next."""
+        import pandas
+
+        rows = []
+        for each in self.migrations:
+            then = {Standing.DONE: "", Standing.NOT_STARTED: "is run"}.get(each.standing, self.next)
+            direction = "backwards" if each.backwards else "forwards"
+            rows.append((str(each), direction, str(each.standing), each.evidence, then))
+        return pandas.DataFrame(rows, columns=["migration", "direction", "standing", "evidence", "next"])
+
+
+def database_facts(conn: Connection) -> dict[str, Any]:
+    """Return which database this is and since when its server runs, as an apply announces it."""
+    identity = identify(conn)
+    row = conn.execute("SELECT pg_postmaster_start_time()::text").fetchone()
+    started = row[0] if row else ""
+    return {"system": identity.system, "oid": identity.oid, "database": identity.name, "server_started": started}
+
+
+def schema_digest(conn: Connection) -> str:
+    """Return one hash of the whole schema, '' where it cannot be read within some seconds."""
+    try:
+        marks = mark_schema(conn)
+    except (psycopg.Error, errors.MigKitError):
+        return ""
+    return hashlib.sha256(repr(sorted(marks.items())).encode()).hexdigest()[:16]
+
+
+def find_unfinished(target: Target, conn: Connection, also: Path | None = None) -> Unfinished | None:
+    """Return where the last apply of this database stands when it did not end; None when it did. Read-only.
+
+    ``also``: a journal that does not lie below the project's ``.mig``. That nobody migrates at this moment is for the
+    caller to know. An apply all of whose migrations are done left nothing to finish.
+    """
+    facts = database_facts(conn)
+    last = last_apply(target.project.root, facts, () if also is None else (also,))
+    if last is None or last.ended:
+        return None
+    look = _Look(target, conn, last, facts)
+    found = tuple(look.at(*each) for each in last.plan)
+    if all(each.standing is Standing.DONE for each in found):
+        return None
+    return Unfinished(
+        step=last.step,
+        journal=last.journal,
+        began=last.at.astimezone(UTC),
+        by=look.by,
+        scope=last.scope,
+        migrations=found,
+        fake=bool(last.announced.data.get("fake")),
+        other_databases=bool(last.announced.data.get("other_databases")),
+    )
+
+
+class _Look:
+    """Look at the migrations of one apply, in one database."""
+
+    def __init__(self, target: Target, conn: Connection, last: LastApply, facts: Mapping[str, Any]) -> None:
+        self._conn = conn
+        self._last = last
+        self._restarted = last.announced.data.get("server_started") != facts["server_started"]
+        self._recorded = {(each["app"], each["name"]) for each in target.ask("history")}
+        squashed = [each for each in target.ask("graph")["nodes"] if each["replaces"] and each["applied"]]
+        self._recorded |= {(each["app"], each["name"]) for each in squashed}
+        data = last.announced.data
+        self.by = str(data.get("by", ""))
+
+    def at(self, app: str, name: str, backwards: bool) -> MigrationStanding:
+        recorded = (app, name) in self._recorded
+        entries = self._last.of(app, name)
+        begun = next((each for each in reversed(entries) if each.kind == kinds.MIGRATION), None)
+        said = any(each.kind in (kinds.MIGRATION_DONE, kinds.MIGRATION_UNDONE) for each in entries)
+        here = self._resumed(app, name)
+        words = "is recorded in django_migrations" if recorded else "is not recorded in django_migrations"
+
+        def standing(what: Standing, evidence: str, **more: Any) -> MigrationStanding:
+            return MigrationStanding(app, name, backwards, what, evidence, **more)
+
+        if self._last.step == GO_BACK:
+            # What is taken back of a half-done migration was never recorded.
+            if said:
+                return standing(Standing.DONE, "the journal says that it was taken back")
+            return self._in_parts(app, name, backwards, entries, here, begun)
+        if recorded != backwards:
+            return standing(Standing.DONE, f"it {words}")
+        if said:
+            return standing(
+                Standing.UNCLEAR,
+                f"the journal says that it was done, and it {words}",
+                choices={
+                    "again": (
+                        {"app": app, "name": name},
+                        "the database was put back to an earlier state, so that all of it has to run again",
+                    ),
+                },
+            )
+        if begun is None and not here:
+            return standing(Standing.NOT_STARTED, f"it was not announced, and it {words}")
+        if begun is not None and begun.data["atomic"]:
+            whole = "its transaction, of which the record is a part, was not committed"
+            return standing(Standing.NOT_STARTED, f"it was announced, and it {words}: {whole}")
+        return self._in_parts(app, name, backwards, entries, here, begun)
+
+    def _in_parts(
+        self,
+        app: str,
+        name: str,
+        backwards: bool,
+        entries: tuple[Entry, ...],
+        resumed: Mapping[str, Any],
+        begun: Entry | None,
+    ) -> MigrationStanding:
+        at = reached(entries, resumed)
+        found = find_place(at, self._became)
+        changed = begun is not None and _is_another(begun)
+        place = dict(found.place) if found.place is not None else None
+        choices = dict(found.choices or {})
+        standing, evidence = Standing.PART_DONE, found.evidence
+        if place is None:
+            standing = Standing.UNCLEAR
+        elif _is_start(place):
+            return MigrationStanding(app, name, backwards, Standing.NOT_STARTED, evidence)
+        elif any(MASK in each for each in place.get("deferred") or ()):
+            standing, choices = Standing.UNCLEAR, _by_hand(found, place)
+            evidence += ", and a statement that is left to run was masked in the journal"
+        elif changed:
+            standing = Standing.UNCLEAR
+            evidence += ", and its file is another one than it was when it was begun"
+            choices = {"again": (place, "the file as it is now does from there on what is left to do")}
+        counts: list[Any] = [each.data["of"] for each in entries if each.kind == kinds.OPERATION]
+        if place is not None and counts and place["operation"] >= max(counts):
+            place["whole"] = True
+        keys = {"app": app, "name": name}
+        return MigrationStanding(
+            app,
+            name,
+            backwards,
+            standing,
+            evidence,
+            {**place, **keys} if place is not None and standing is Standing.PART_DONE else None,
+            {choice: ({**where, **keys}, words) for choice, (where, words) in choices.items()} or None,
+            found.reached.words,
+        )
+
+    def _resumed(self, app: str, name: str) -> Mapping[str, Any]:
+        resumed = self._last.resumed
+        return resumed if (resumed.get("app"), resumed.get("name")) == (app, name) else {}
+
+    def _became(self, entry: Entry) -> tuple[bool | None, str]:
+        """Say what became of the transaction of an entry, and how that is known."""
+        status = self._status(str(entry.data["xid"]))
+        number = f"its transaction {entry.data['xid']}"
+        if status == "aborted":
+            return False, f"{number} was rolled back"
+        if status == "committed" and not self._restarted:
+            return True, f"{number} was committed"
+        if status == "in progress":
+            return None, f"{number} is still under way"
+        # After a restart of the server another transaction may bear the number of one that never reached the disk.
+        before, now = str(entry.data.get("schema", "")), schema_digest(self._conn)
+        if before and now and before != now:
+            return True, f"{number} was committed: the schema is another one than before it"
+        why = "the server was started again since" if self._restarted else "the server does not know it any more"
+        return None, f"what became of {number} cannot be told: {why}, and the schema is as it was before it"
+
+    def _status(self, xid: str) -> str | None:
+        with contextlib.suppress(psycopg.Error):
+            row = self._conn.execute("SELECT txid_status(%s::bigint)", (xid,)).fetchone()
+            return str(row[0]) if row is not None and row[0] is not None else None
+        return None
+
+
+def _is_start(place: Mapping[str, Any]) -> bool:
+    return (place["operation"], place["part"]) == (0, "operation")
+
+
+def _is_another(begun: Entry) -> bool:
+    """Tell whether a migration's file is another one than it was when it was begun."""
+    path, then = begun.data.get("file"), begun.data.get("sha256")
+    if not path or not then:
+        return False
+    try:
+        return hashlib.sha256(Path(str(path)).read_bytes()).hexdigest() != then
+    except OSError:
+        return True
+
+
+def _by_hand(found: Found, place: Mapping[str, Any]) -> dict[str, tuple[Mapping[str, Any], str]]:
+    after = {**place, "operation": place["operation"] + 1, "part": "operation", "deferred": []}
+    return {"done": (after, "somebody has run by hand what Django holds back of the operation before it")}

@@ -1,0 +1,157 @@
+"""Whatever is killed, wherever: after resume the database is as an undisturbed run leaves it. On PostgreSQL 18."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from mig_kit import errors
+from mig_kit.postgres import Server
+from mig_kit.record import Entry, Journal
+from mig_kit.steps._migrating import Migrating
+from mig_kit.steps.apply import apply, migrate, plan
+from mig_kit.steps.resume import look, resume
+from mig_kit.steps.standing import Way
+from mig_kit.steps.target import Target
+from tests.faults.plans import Plan, Stand, every_kind
+from tests.steps.sites import open_site
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def kinds(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plan]:
+    with every_kind(tmp_path_factory.mktemp("killed") / "site", server, "killed") as made:
+        yield made
+
+
+class Fuse(Journal):
+    """A journal at whose n-th boundary something is killed: behind an announcement, or before a confirmation."""
+
+    def __init__(self, path: Any, at: int | None, blow: Callable[[], None]) -> None:
+        super().__init__(path)
+        self.at = at
+        self.count = 0
+        self.blow = blow
+        self.where = ""
+
+    def append(self, kind: str, /, **data: object) -> Entry:
+        confirms = kind.endswith(("done", "applied", "taken back", "ended"))
+        if confirms:
+            self._boundary(f"before {kind!r}", data)
+        entry = super().append(kind, **data)
+        if not confirms:
+            self._boundary(f"behind {kind!r}", data)
+        return entry
+
+    def _boundary(self, where: str, data: Any) -> None:
+        self.count += 1
+        if self.count == self.at:
+            self.where = f"{where} {data.get('name', '')} {data.get('operation', '')} {str(data.get('sql', ''))[:40]}"
+            self.blow()
+
+
+def go(target: Target, journal: Journal, backwards: bool) -> None:
+    """Apply all, or take all back to the first."""
+    if not backwards:
+        apply(target, journal=journal)
+        return
+    run = Migrating(target, "rollback", journal=journal)
+    with run.alone():
+        migrate(run, plan(target, "shop", "0001_initial"), app="shop", name="0001_initial")
+
+
+def finish(target: Target, journal: Journal, backwards: bool) -> str:
+    """Go on the way that is offered, and return which one it was."""
+    found = look(target)
+    if found is None:
+        go(target, journal, backwards)
+        return "nothing"
+    if found.way is Way.CHOOSE:
+        # Of code that commits when it likes nobody can tell; the author can: this one may run twice.
+        assert found.current is not None
+        assert "Raw Python operation" in found.current.operation
+        resume(target, choice="again", journal=journal)
+    else:
+        resume(target, journal=journal)
+    assert look(target) is None
+    return str(found.way)
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
+def test_of_the_worker_at_every_boundary(kinds: Plan, backwards: bool) -> None:
+    with closing(open_site(kinds.site)) as target:
+
+        def kill() -> None:
+            assert target.worker.pid is not None
+            os.kill(target.worker.pid, signal.SIGKILL)
+
+        ways = _at_every_boundary(
+            kinds, target, backwards, lambda at: _killed_worker(kinds, target, at, kill, backwards)
+        )
+    assert {"go on", "finish the rest", "finish the record", "choose"} <= ways
+
+
+def _killed_worker(kinds: Plan, target: Target, at: int | None, kill: Callable[[], None], backwards: bool) -> str:
+    fuse = Fuse(kinds.journal("one").path, at, kill)
+    try:
+        go(target, fuse, backwards)
+    except errors.MigKitError:
+        assert fuse.where
+    return fuse.where
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
+def test_of_the_kernel_at_every_boundary(kinds: Plan, backwards: bool) -> None:
+    with closing(open_site(kinds.site)) as target:
+        ways = _at_every_boundary(kinds, target, backwards, lambda at: _killed_kernel(kinds, at, backwards))
+    assert {"go on", "finish the rest", "choose"} <= ways
+
+
+def _killed_kernel(kinds: Plan, at: int | None, backwards: bool) -> str:
+    """Run it in a process of its own, which kills itself; return where."""
+    context = multiprocessing.get_context("fork")
+    reader, writer = context.Pipe(duplex=False)
+
+    def run() -> None:
+        def blow() -> None:
+            writer.send(fuse.where)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        fuse = Fuse(kinds.journal("one").path, at, blow)
+        with closing(open_site(kinds.site)) as own:
+            go(own, fuse, backwards)
+        os._exit(0)
+
+    process = context.Process(target=run)
+    process.start()
+    writer.close()
+    process.join(60)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    try:
+        return str(reader.recv())
+    except EOFError:
+        return ""
+
+
+def _at_every_boundary(kinds: Plan, target: Target, backwards: bool, attempt: Callable[[int | None], str]) -> set[str]:
+    """Kill at the first boundary, the second, and so on, until none is left; return the ways that were offered."""
+    ways: set[str] = set()
+    wanted = kinds.before if backwards else kinds.after
+    at = 0
+    while True:
+        at += 1
+        kinds.reset(applied=backwards)
+        where = attempt(at)
+        way = finish(target, kinds.journal("two"), backwards)
+        ways.add(way)
+        assert wanted.differences(Stand.of(kinds.database)) == [], f"killed {where}, then: {way}"
+        if not where:
+            assert at > 20
+            return ways
