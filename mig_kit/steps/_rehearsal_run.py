@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mig_kit import errors
 from mig_kit.postgres import Connection, ConnectionInfo, connect
 from mig_kit.postgres.observe import FULL_SQL, SETTLE_SQL, TOUCHED_SQL
-from mig_kit.postgres.schema import Schema, read_schema, schema_changes
+from mig_kit.postgres.schema import Schema, SchemaChange, read_schema, schema_changes
 from mig_kit.project import Worker
 from mig_kit.steps._lock_watch import LockWatch
 from mig_kit.steps._rehearsal_events import MigrationRun, RunRecord
 from mig_kit.steps._rehearsal_values import Before, Values
 from mig_kit.steps._way_back import Loss, ValuesChanged
 
-__all__ = ["Passes", "Trip"]
+__all__ = ["Passes", "Trip", "changes", "own_changes"]
 
 _QUERIES = {"whole": FULL_SQL, "touched": TOUCHED_SQL, "settle": SETTLE_SQL}
 # What PostgreSQL 15 and later know; before, counters are handed in when a connection ends.
 _REPORT = "SELECT pg_stat_force_next_flush()"
+_RECORD = "django_migrations"
 
 Key = tuple[str, str]
 
 
 @dataclass
 class Trip:
-    """What one migration did on each pass; None where it did not get there. Errors are '' where there was none."""
+    """What one migration did on each pass; None where it did not get there. Errors are '' where there was none.
+
+    ``back_from`` and ``again_from``: the schema that its way back, and running again, began with.
+    """
 
     forwards: MigrationRun
     schema_before: Schema
@@ -36,9 +40,11 @@ class Trip:
     before: Before | None = None
     values_changed: tuple[ValuesChanged, ...] = ()
     backwards: MigrationRun | None = None
+    back_from: Schema | None = None
     schema_back: Schema | None = None
     lost: tuple[Loss, ...] = ()
     again: MigrationRun | None = None
+    again_from: Schema | None = None
     schema_again: Schema | None = None
     error: str = ""
     back_error: str = ""
@@ -107,7 +113,8 @@ class Passes:
     def _backwards(self, plan: list[Key]) -> None:
         def done(run: MigrationRun) -> bool:
             trip = self.trips[run.key]
-            trip.backwards, trip.schema_back = run, read_schema(self._conn)
+            trip.backwards, trip.back_from = run, self._schema
+            trip.schema_back = self._schema = read_schema(self._conn)
             if trip.before is not None:
                 trip.lost = self._values.backwards(trip.before, record.relations)
             self.say("backwards", run)
@@ -132,11 +139,14 @@ class Passes:
 
         def done(run: MigrationRun) -> bool:
             trip = self.trips.get(run.key)
+            schema = read_schema(self._conn)
             if trip is not None:
-                trip.again, trip.schema_again = run, read_schema(self._conn)
+                trip.again, trip.again_from, trip.schema_again = run, self._schema, schema
+            self._schema = schema
             self.say("again", run)
             return False
 
+        self._schema = read_schema(self._conn)  # a way back that failed may have gone a part of it
         record = RunRecord(self._watch, done)
         error = self._ask(record, "forwards")
         failed = [trip for trip in self.trips.values() if trip.error]
@@ -178,8 +188,17 @@ class Passes:
                 conn.execute("SELECT pg_cancel_backend(%s)", [record.backend_pid])
 
 
-def changes(before: Schema, after: Schema | None) -> tuple[Any, ...]:
-    """Return what differs and matters between two schemas; nothing where there is no second."""
+def changes(before: Schema, after: Schema | None) -> tuple[SchemaChange, ...]:
+    """Return what differs and matters between two schemas; nothing where there is no second.
+
+    Django's own record is left out: the first migration of a database finds it made, and nothing takes it back.
+    """
     if after is None:
         return ()
-    return tuple(each for each in schema_changes(before, after) if each.matters)
+    return tuple(each for each in schema_changes(before, after) if each.matters and each.relation != _RECORD)
+
+
+def own_changes(found: Sequence[SchemaChange], left: Sequence[SchemaChange]) -> tuple[SchemaChange, ...]:
+    """Return what was found without what others had left before: it is not said of this one again."""
+    known = {str(each) for each in left}
+    return tuple(each for each in found if str(each) not in known)

@@ -12,7 +12,7 @@ from mig_kit.hazards.lock_safety import Held, TableSize, held_while_working, jud
 from mig_kit.hazards.locks import Blocks
 from mig_kit.hazards.old_release import OldRelease
 from mig_kit.steps._rehearsal_events import MigrationRun
-from mig_kit.steps._rehearsal_run import Trip, changes
+from mig_kit.steps._rehearsal_run import Trip, changes, own_changes
 from mig_kit.steps._rehearsed_statement import Observed, RehearsedLock, RehearsedStatement
 from mig_kit.steps._way_back import BackOutcome, ValuesChanged, WayBack
 
@@ -58,16 +58,20 @@ def way_back_of(trip: Trip, statements: Sequence[RehearsedStatement], tried: boo
         why = "" if not tried else "one after it could not be taken back" if not trip.error else "it failed forwards"
         return WayBack(outcome=BackOutcome.NOT_TRIED, error=why)
     assert trip.schema_after is not None
+    not_back = own_changes(changes(trip.schema_before, trip.schema_back), changes(trip.schema_after, trip.back_from))
     return WayBack(
         outcome=BackOutcome.DONE,
         ms=trip.backwards.ms,
         statements=tuple(statements),
-        schema_changes=changes(trip.schema_before, trip.schema_back),
+        schema_changes=not_back,
         lost=trip.lost,
         compared=trip.before is not None,
         again_ms=trip.again.ms if trip.again is not None else None,
         again_error=trip.again_error,
-        again_changes=changes(trip.schema_after, trip.schema_again),
+        again_changes=own_changes(
+            changes(trip.schema_after, trip.schema_again),
+            own_changes(changes(trip.schema_before, trip.again_from), not_back),
+        ),
     )
 
 

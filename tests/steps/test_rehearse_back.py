@@ -98,6 +98,20 @@ def test_rows_that_are_deleted_do_not_come_back(stage: Stage) -> None:
     assert [str(each) for each in found.way_back.lost] == [f"blog_comment: {gone:,} of {many:,} rows lost"]
 
 
+def test_what_one_way_back_leaves_is_said_of_that_migration_alone(stage: Stage) -> None:
+    """A corpus of 157 migrations had one difference said of the 63 before the migration whose reverse left it."""
+    with stage.project.restored():
+        stage.write("[migrations.AddField('comment', 'first', models.IntegerField(null=True))]")
+        stage.write(sql("CREATE INDEX by_email ON blog_comment (email)"))
+        first, second = stage.rehearse().migrations
+    assert [str(each) for each in second.way_back.schema_changes] == [
+        "index by_email USING btree (email) was added to blog_comment"
+    ]
+    assert first.way_back.schema_changes == ()
+    assert second.way_back.again_error.endswith('relation "by_email" already exists')
+    assert (first.way_back.again_changes, first.way_back.ok, first.findings) == ((), True, ())
+
+
 def test_an_irreversible_migration_stops_the_way_back(stage: Stage) -> None:
     with stage.project.restored():
         stage.write("[migrations.AddField('comment', 'first', models.IntegerField(null=True))]")
