@@ -12,7 +12,9 @@ from mig_kit.postgres.tool_process import ToolProcess
 
 __all__ = ["DumpWords", "compression_of", "dump_command"]
 
-_TABLE = re.compile(r"^pg_dump: dumping contents of table \"(.*)\"$")
+# Searched, not matched: the workers of pg_dump write into one another's lines, in pieces.
+_TABLE = re.compile(r"dumping contents of table \"(.*)\"$")
+_SAID = re.compile(r"\b(error|detail|warning): (.*)")
 
 
 def compression_of(binaries: Binaries) -> str:
@@ -48,23 +50,27 @@ class DumpWords:
         self.tables: list[str] = []
         self.warnings: list[str] = []
         self.errors: list[str] = []
+        self._last = ""
 
     def line(self, line: str) -> None:
         """Take one line."""
-        if found := _TABLE.match(line):
+        self._last = line or self._last
+        if found := _TABLE.search(line):
             self.tables.append(found[1])
-        elif line.startswith("pg_dump: error: "):
-            self.errors.append(line.removeprefix("pg_dump: error: "))
-        elif line.startswith("pg_dump: detail: ") and self.errors:
-            self.errors[-1] += f" ({line.removeprefix('pg_dump: detail: ')})"
-        elif line.startswith("pg_dump: warning: "):
-            self.warnings.append(line.removeprefix("pg_dump: warning: "))
+        elif found := _SAID.search(line):
+            if found[1] == "error":
+                self.errors.append(found[2])
+            elif found[1] == "warning":
+                self.warnings.append(found[2])
+            elif self.errors:
+                self.errors[-1] += f" ({found[2]})"
 
     def failure(self, process: ToolProcess) -> str:
-        """Return its first error in one sentence, with its detail; else how it ended."""
+        """Return its first error in one sentence, with its detail; else its last word, else how it ended."""
         # A dead worker is only the consequence; what killed it was said before.
         causes = [line for line in self.errors if "worker process died" not in line]
-        return (causes or self.errors or [process.how_it_ended()])[0].rstrip(".")
+        said = [self._last] if self._last and not process.killed else []
+        return (causes or self.errors or said or [process.how_it_ended()])[0].rstrip(".")
 
 
 def _pattern(table: Table) -> str:

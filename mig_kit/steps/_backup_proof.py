@@ -231,11 +231,10 @@ class Proof:
             return failed[0]
         if self.restored is not None and self.restored.left_out:
             return checks[look.RESTORED].detail
+        if checks[look.MANIFEST].state == "warning":
+            return checks[look.MANIFEST].detail
         needed = _NEEDED if target is None else (*_NEEDED, look.SOURCE, look.CURRENT)
-        skipped = [checks[name].detail for name in needed if checks[name].state == "skipped"]
-        if skipped:
-            return skipped[0]
-        return checks[look.MANIFEST].detail if checks[look.MANIFEST].state == "warning" else ""
+        return next((checks[name].detail for name in needed if checks[name].state == "skipped"), "")
 
     def _words(self, backup: Backup | None, reason: str) -> str:
         if self.restored is None or backup is None:
