@@ -202,3 +202,24 @@ def test_untrusted_it_says_the_same(runs: Runs) -> None:
             style.decompose()
         untrusted = BeautifulSoup(nh3.clean(html, attributes={"*": {"class", "scope", "colspan"}}), "html.parser")
         assert untrusted.get_text() == said.get_text()
+
+
+def test_the_backup_was_restored_before_it_counts(runs: Runs) -> None:
+    assert "restored" in plain(runs.done, "rb.backup(")
+    assert "not verified" not in plain(runs.done, "rb.backups()")
+
+
+def test_the_preview_has_the_hazards_beside_each_statement(runs: Runs) -> None:
+    said = plain(runs.done, "rb.preview(")
+    assert "locks: ACCESS EXCLUSIVE on portfolio_project; work: none (catalog)" in said
+    assert "MK302" in said
+
+
+def test_the_rehearsal_shows_verdicts_and_the_locks_as_a_picture(runs: Runs) -> None:
+    result = outputs(runs.done, "rb.rehearse(")[-1].data  # before it stands what progress said
+    said = result["text/plain"]
+    assert said.startswith("Rehearsal: 3 migrations ran")
+    assert "lossless" in said
+    assert "ACCESS EXCLUSIVE on contact_message" in said
+    assert 'src="data:image/svg+xml;base64,' in result["text/html"]
+    assert plain(runs.again, "rb.rehearse(").startswith("Nothing to rehearse")
