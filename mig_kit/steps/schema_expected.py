@@ -121,7 +121,10 @@ def _compare(
         elif wanted is None and live is not None:
             yield f"the table {table} is there, and should not be"
         return
-    if wanted is None or live is None or table in gone:
+    if live is None and wanted is not None and table not in gone:
+        gone.add(table)
+        yield f"the table {table} is missing"
+    if wanted is None or live is None:
         return  # the table as a whole was told
     part, there = _parts(wanted, kind).get(name), _parts(live, kind)
     if part is None:
