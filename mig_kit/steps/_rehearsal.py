@@ -104,6 +104,8 @@ class Rehearsal:
     where. ``mode_words`` say what the mode means for the verdicts, ``notes`` what else was done to the copy, a sentence
     each. ``template_reused``: no restore was needed. ``schema``: after the last migration, going forwards.
     ``restore_s``, ``copy_s`` and ``duration_s`` (of all) are in seconds.
+    ``signals``: what the handlers of pre_migrate and post_migrate ran before the first and after the last migration;
+    ``signals_error``: why one failed, '' else.
     """
 
     project: str
@@ -119,6 +121,8 @@ class Rehearsal:
     restore_s: float
     copy_s: float
     template_reused: bool
+    signals_error: str = ""
+    signals: tuple[RehearsedStatement, ...] = ()
     schema: Schema | None = None
 
     def __repr__(self) -> str:
@@ -135,7 +139,8 @@ class Rehearsal:
     @property
     def ok(self) -> bool:
         """It passed: every migration ran, and each way back that there is led back to the schema as it was."""
-        return all(each.outcome is Outcome.DONE and each.way_back.ok for each in self.migrations)
+        ran = all(each.outcome is Outcome.DONE and each.way_back.ok for each in self.migrations)
+        return ran and not self.signals_error
 
     @property
     def findings(self) -> tuple[Finding, ...]:

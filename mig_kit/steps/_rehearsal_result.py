@@ -16,7 +16,7 @@ from mig_kit.steps._rehearsed_statement import RehearsedStatement
 from mig_kit.steps._way_back import BackOutcome, WayBack
 from mig_kit.steps.apply import PlannedMigration
 
-__all__ = ["Sizes", "rehearsed"]
+__all__ = ["Sizes", "rehearsed", "signals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,12 @@ def rehearsed(
         if trip.schema_after is not None:
             old = old.after(changes(trip.schema_before, trip.schema_after))
     return tuple(found)
+
+
+def signals(passes: Passes, sizes: Sizes) -> tuple[RehearsedStatement, ...]:
+    """Return what ran around the migrations, forwards."""
+    assert passes.record is not None
+    return _statements(passes.record.outside, passes.record, sizes)
 
 
 def _one(

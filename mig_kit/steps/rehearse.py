@@ -15,7 +15,8 @@ from mig_kit.steps._rehearsal import Outcome, Rehearsal, RehearsalMode, Rehearse
 from mig_kit.steps._rehearsal_backup import rehearsal_backup
 from mig_kit.steps._rehearsal_databases import places
 from mig_kit.steps._rehearsal_events import MigrationRun
-from mig_kit.steps._rehearsal_result import Sizes, rehearsed
+from mig_kit.steps._rehearsal_foreign import cut_off
+from mig_kit.steps._rehearsal_result import Sizes, rehearsed, signals
 from mig_kit.steps._rehearsal_run import Passes
 from mig_kit.steps._rehearsed_statement import Extrapolated, Observed, RehearsedLock, RehearsedStatement
 from mig_kit.steps._restored import Restored, restored_template
@@ -81,6 +82,7 @@ def rehearse(
         copying = time.perf_counter()
         copy = stack.enter_context(server.database(restored.database))
         copy_s = time.perf_counter() - copying
+        foreign = cut_off(copy)
 
         def empty() -> ConnectionInfo:
             return stack.enter_context(server.database())
@@ -106,13 +108,15 @@ def rehearse(
         scratch=restored.scratch.words,
         mode=RehearsalMode.FULL,
         mode_words="every row of every table was there",
-        notes=(*restored.notes, *where.notes),
+        notes=(*restored.notes, *where.notes, *foreign),
         migrations=rehearsed(planned, passes, sizes, tried=backwards, files=_files(target, planned, passes)),
         started=started,
         duration_s=time.perf_counter() - clock,
         restore_s=0.0 if restored.reused else restored.restore_s,
         copy_s=copy_s,
         template_reused=restored.reused,
+        signals_error=passes.outside_error,
+        signals=signals(passes, sizes),
         schema=next((each.schema_after for each in reversed(passes.trips.values()) if each.schema_after), None),
     )
 

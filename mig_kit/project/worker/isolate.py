@@ -198,7 +198,7 @@ def guard_psycopg(isolation):
     conninfo_to_dict = import_module("psycopg.conninfo").conninfo_to_dict
     for kind in (psycopg.Connection, psycopg.AsyncConnection):
         kind.connect = classmethod(before_look_up(vars(kind)["connect"].__func__, conninfo_to_dict, isolation))
-    psycopg.connect = psycopg.Connection.connect
+    vars(psycopg)["connect"] = psycopg.Connection.connect
     owner = next(each for each in psycopg.Connection.__mro__ if "_connect_gen" in vars(each))
     real = vars(owner)["_connect_gen"].__func__
 
