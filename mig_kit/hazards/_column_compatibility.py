@@ -14,7 +14,6 @@ __all__ = ["column_findings"]
 
 def column_findings(changes: Sequence[SchemaChange], old: OldRelease) -> Iterator[Said]:
     """Give what the columns' changes mean to the old release, in their order."""
-    brought = {(each.relation, each.after.name): each.after for each in changes if each.kind in _BRINGS}
     away = {
         (each.relation, each.before.name)
         for each in changes
@@ -24,37 +23,14 @@ def column_findings(changes: Sequence[SchemaChange], old: OldRelease) -> Iterato
         relation = each.relation
         if relation is None or relation not in old.relations:
             continue
-        if each.kind is ChangeKind.COLUMN_ADDED and (relation, each.after.name) not in away:
+        if each.kind is ChangeKind.COLUMN_ADDED:
             yield from _added(relation, each.after)
         elif isinstance(each.before, Column):
             key = (relation, each.before.name)
             if each.kind is ChangeKind.COLUMN_RENAMED and key in away:
-                # A copy may have taken its name: to the old release that is the column then.
-                taken = brought.get(key)
-                renamed = _renamed(relation, each.before, each.after)
-                yield from _as_if(relation, each.before, taken) if taken else [renamed]
+                yield _renamed(relation, each.before, each.after)
             elif key not in away:
                 yield from _changed(each, relation, old.knows(*key))
-
-
-_BRINGS = (ChangeKind.COLUMN_ADDED, ChangeKind.COLUMN_RENAMED)
-
-
-def _as_if(relation: str, before: Column, after: Column) -> Iterator[Said]:
-    """Give what there is to say when one column stands where another stood."""
-    kinds = []
-    if before.type != after.type:
-        kinds.append(ChangeKind.TYPE_CHANGED)
-    if before.generated != after.generated:
-        kinds.append(ChangeKind.GENERATED_CHANGED)
-    elif before.default != after.default:
-        kinds.append(ChangeKind.DEFAULT_CHANGED)
-    if before.not_null != after.not_null:
-        kinds.append(ChangeKind.NULLABILITY_CHANGED)
-    if before.identity != after.identity:
-        kinds.append(ChangeKind.IDENTITY_CHANGED)
-    for kind in kinds:
-        yield from _changed(SchemaChange(kind, relation, before.name, before, after), relation, True)
 
 
 def _added(relation: str, column: Column) -> Iterator[Said]:

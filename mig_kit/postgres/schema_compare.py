@@ -33,7 +33,7 @@ class _Comparison:
         self.views_alike = (before.major < 16) == (after.major < 16)
         self.relations = self._pairs(before.relations, after.relations, lambda one, other: one.is_view == other.is_view)
         self.columns = {
-            old.label: self._pairs(old.columns, new.columns)
+            old.label: self._pairs(old.columns, new.columns, name_first=True)
             for old, new in self.relations
             if old and new and old.columns != new.columns
         }
@@ -52,8 +52,14 @@ class _Comparison:
         before: Mapping[str, Any],
         after: Mapping[str, Any],
         fit: Callable[[Any, Any], bool] = lambda _one, _other: True,
+        *,
+        name_first: bool = False,
     ) -> _Pairs:
-        """Return what belongs together, by number where that says something, else by name; None stands for nothing."""
+        """Return what belongs together, by number where that says something, else by name; None stands for nothing.
+
+        ``name_first``: a number counts only where the name is gone. Who uses a column finds it by its name, and one
+        that is put in the place of another is that other one from then on.
+        """
         pairs: _Pairs = []
         if before == after:
             return [(each, after[name]) for name, each in before.items()]
@@ -62,7 +68,8 @@ class _Comparison:
             by_number = {_number(each): (name, each) for name, each in after.items()}
             for name, old in before.items():
                 found = by_number.get(_number(old))
-                if found and fit(old, found[1]):
+                taken = name_first and found and (name in after or found[0] in before) and found[0] != name
+                if found and not taken and fit(old, found[1]):
                     pairs.append((old, found[1]))
                     del left[name], free[found[0]]
         for name, old in left.items():
@@ -114,7 +121,7 @@ class _Comparison:
         own = self._own_names(old)
         for kind in ("CONSTRAINT", "INDEX", "TRIGGER"):
             parts = {"CONSTRAINT": "constraints", "INDEX": "indexes", "TRIGGER": "triggers"}[kind]
-            pairs = self._pairs(getattr(old, parts), getattr(new, parts))
+            pairs = self._pairs(getattr(old, parts), getattr(new, parts), name_first=True)
             yield from self._parts(
                 kind, old.label, _rehashed(pairs, self._same_definition, own), self._same_definition, own
             )

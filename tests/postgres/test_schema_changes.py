@@ -206,6 +206,20 @@ def test_a_column_that_is_swapped_for_a_copy_changed_its_type(conn: Connection) 
     assert found == [ChangeKind.TYPE_CHANGED, ChangeKind.CONSTRAINT_REMOVED]
 
 
+def test_a_name_that_is_still_there_is_the_same_column_whatever_stood_behind_it(conn: Connection) -> None:
+    """By their numbers alone, v would have been removed and w renamed to v: who reads v sees none of that."""
+    conn.execute("DROP VIEW seen; DROP INDEX t_v; ALTER TABLE t ADD w text")
+    assert changed(conn, "ALTER TABLE t DROP v; ALTER TABLE t RENAME w TO v") == [
+        "TYPE_CHANGED: column v of t changed from character varying(10) to text",
+        "COLUMN_REMOVED: column w text was removed from t",
+        "COLUMN_ORDER: the columns of t stand in another order: id, n, p, v",
+    ]
+    assert changed(conn, "ALTER TABLE t RENAME v TO x; ALTER TABLE t ADD v int") == [
+        "TYPE_CHANGED: column v of t changed from text to integer",
+        "COLUMN_ADDED: column x text was added to t",
+    ]
+
+
 def test_a_change_of_type_is_not_a_change_of_the_default_that_names_it(conn: Connection) -> None:
     conn.execute("ALTER TABLE t ADD w varchar(10) DEFAULT 'x'")
     assert changed(conn, "ALTER TABLE t ALTER w TYPE text") == [

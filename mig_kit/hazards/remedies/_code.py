@@ -8,12 +8,23 @@ from mig_kit.hazards.remedies._source import reindented
 
 __all__ = ["call", "literal", "raw_sql", "run_python", "with_state"]
 
+# Of a string on one line; a file of migrations has it indented.
+_LONG = 84
+
 
 def literal(value: object) -> str:
-    """Return a value as Python text, strings in the quotes that need fewer escapes."""
-    if isinstance(value, str) and '"' not in value and "\\" not in value and value.isprintable():
-        return f'"{value}"'
-    return repr(value)
+    """Return a value as Python text; a long string as several, one a line, that Python puts together."""
+    if not isinstance(value, str):
+        return repr(value)
+    parts = [value]
+    while len(parts[-1]) > _LONG and (at := parts[-1].rfind(" ", 0, _LONG) + 1):
+        parts[-1:] = [parts[-1][:at], parts[-1][at:]]
+    return "\n".join(_quoted(each) for each in parts)
+
+
+def _quoted(text: str) -> str:
+    """Return a string's text in the quotes that need fewer escapes."""
+    return f'"{text}"' if '"' not in text and "\\" not in text and text.isprintable() else repr(text)
 
 
 def call(name: str, arguments: Sequence[str]) -> str:
@@ -24,12 +35,22 @@ def call(name: str, arguments: Sequence[str]) -> str:
     return f"{name}(\n" + "".join(f"    {reindented(each, 4)},\n" for each in arguments) + ")"
 
 
-def raw_sql(sql: str, reverse: str | None) -> str:
-    """Return a RunSQL; ``reverse``: '' where there is nothing to take back, None where that cannot be told."""
-    arguments = [literal(sql)]
+def raw_sql(sql: str, reverse: Sequence[str] | None) -> str:
+    """Return a RunSQL; ``reverse``: the statements of its way back, None where there is no telling."""
+    # As a list it is one statement, whatever stands in it.
+    given = literal(sql) if ";" not in sql else _listed([literal(sql)])
+    arguments = [given if sql else "migrations.RunSQL.noop"]
     if reverse is not None:
-        arguments.append(literal(reverse) if reverse else "migrations.RunSQL.noop")
+        arguments.append(_several(reverse))
     return call("migrations.RunSQL", arguments)
+
+
+def _several(statements: Sequence[str]) -> str:
+    if not statements:
+        return "migrations.RunSQL.noop"
+    if len(statements) == 1:
+        return literal(statements[0])
+    return "[\n" + "".join(f"    {reindented(literal(each), 4)},\n" for each in statements) + "]"
 
 
 def run_python(function: str) -> str:

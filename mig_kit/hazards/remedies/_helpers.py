@@ -13,6 +13,13 @@ def in_batches(schema_editor, table, key, statement, size=10_000):
     """Run the statement on so many rows at a time, each time committed by itself; stopped, it can be run again."""
     last = []
     with schema_editor.connection.cursor() as cursor:
+        if not key:
+            cursor.execute(
+                "SELECT quote_ident(a.attname) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
+                " AND a.attnum = ANY (i.indkey) WHERE i.indrelid = %s::regclass AND i.indisprimary",
+                [table],
+            )
+            ((key,),) = cursor.fetchall()
         while True:
             above = f"WHERE {key} > %s" if last else ""
             batch = f"SELECT {key} FROM {table} {above} ORDER BY {key} LIMIT {size}"

@@ -10,12 +10,12 @@ from mig_kit.hazards.plan import PlanMigration, PlanOperation
 from mig_kit.hazards.remedies import _sql_text as text
 from mig_kit.hazards.remedies._code import call, literal, raw_sql, run_python, with_state
 from mig_kit.hazards.remedies._helpers import IN_BATCHES, drop_invalid, function_name
-from mig_kit.hazards.remedies._moves import How, Move, moves_for
+from mig_kit.hazards.remedies._moves import How, Move, Mover, build
 from mig_kit.hazards.remedies._remedy import NoRemedy
 from mig_kit.hazards.remedies._source import Source
 from mig_kit.hazards.remedies._steps import Step, kept
 
-__all__ = ["Work", "entries_of", "safe_steps", "steps_of_moves"]
+__all__ = ["Work", "entries_of", "key_of", "safe_steps", "steps_of_moves"]
 
 _POSTGRES = "from django.contrib.postgres.operations import "
 
@@ -53,10 +53,10 @@ def entries_of(migration: PlanMigration, number: int) -> list[PlanOperation]:
     return [entry for entry, each in zip(migration.operations, data, strict=True) if each["index"] == number]
 
 
-def safe_steps(work: Work, *, keep_default: bool = False) -> list[Step]:
+def safe_steps(work: Work, *, keep_default: bool = False, value: str | None = None) -> list[Step]:
     """Return the steps; the operation as it is where there is nothing to do. Raises NoRemedy.
 
-    ``keep_default``: a default that Django would drop at once stays until the next release.
+    ``keep_default``, ``value``: as for ``Mover``.
     """
     entries = work.entries
     if len(entries) != 1 or entries[0].within is not None:
@@ -64,22 +64,46 @@ def safe_steps(work: Work, *, keep_default: bool = False) -> list[Step]:
     (entry,) = entries
     plain = entry.plain
     django = tuple(plain.get("django") or (0, 0))
-    if entry.kind == "AddIndex" and django >= (3, 0):
-        return [_concurrent(work, entry, "AddIndexConcurrently")]
-    if entry.kind == "RemoveIndex" and django >= (3, 0):
-        return [_concurrent(work, entry, "RemoveIndexConcurrently")]
+    if entry.kind in ("AddIndex", "RemoveIndex") and django >= (3, 0):
+        return [_concurrent(work, entry, f"{entry.kind}Concurrently")]
+    if entry.kind in ("AddIndexConcurrently", "RemoveIndexConcurrently"):
+        return [_concurrent(work, entry, None)]
     constraint = plain.get("constraint") or {}
     if entry.kind == "AddConstraint" and constraint.get("class") == "CheckConstraint" and django >= (4, 0):
-        return list(_check(work, plain["model"], constraint["name"]))
+        return list(_check(work, entry))
     if entry.python is not None:
         return [Step((work.text,), "data", "changes rows", atomic=work.migration.atomic)]
-    moves = moves_for(work.statements(entry), _key(entry), keep_default=keep_default)
+    mover = Mover(key_of(entry), keep_default, value)
+    if entry.raw is not None:
+        mover.key = ""
+    moves = mover.moves(work.statements(entry))
     if all(each.how is How.BRIEF and not each.later for each in moves):
         return [work.kept()]
-    return list(steps_of_moves(moves, [work.text], first=entry.kind.startswith(("Add", "Run"))))
+    state = [work.text] if entry.raw is None else _state_of_sql(work, entry)
+    return list(steps_of_moves(moves, state, first=entry.kind.startswith(("Add", "Run"))))
 
 
-def _key(entry: PlanOperation) -> str | None:
+def _state_of_sql(work: Work, entry: PlanOperation) -> list[str]:
+    """Return the state_operations that a RunSQL has, as text."""
+    assert entry.raw is not None
+    if not entry.raw.state_operations:
+        return []
+    return _keyword_list(work, "state_operations")
+
+
+def _keyword_list(work: Work, name: str) -> list[str]:
+    """Return the entries of a list that an operation is given under a name, as text; raises NoRemedy."""
+    node = work.source.nodes[work.number]
+    if not isinstance(node, ast.Call) or any(each.arg is None for each in node.keywords):
+        raise NoRemedy(f"{work.entries[0].describe}: its arguments cannot be taken apart")
+    listed = next((each.value for each in node.keywords if each.arg == name), None)
+    if listed is None or not isinstance(listed, ast.List):
+        raise NoRemedy(f"{work.entries[0].describe}: its {name} are not named and written as a list")
+    return [ast.get_source_segment(work.source.text, each) or "" for each in listed.elts]
+
+
+def key_of(entry: PlanOperation) -> str | None:
+    """Return the quoted column of the model's primary key, None where it is not one column."""
     key = entry.plain.get("key")
     return text.quoted(key) if key else None
 
@@ -93,61 +117,53 @@ def _renamed_call(work: Work, name: str) -> str:
     return name + work.text[len(written) :]
 
 
-def _concurrent(work: Work, entry: PlanOperation, name: str) -> Step:
-    operations, helpers = [_renamed_call(work, name)], []
-    if name.startswith("Add"):
+def _concurrent(work: Work, entry: PlanOperation, name: str | None) -> Step:
+    """Return the operation in its concurrent form; what a failed build has left under the name is dropped first."""
+    operations, helpers = [_renamed_call(work, name) if name else work.text], []
+    adds = entry.kind.startswith("Add")
+    if adds:
         (statement,) = work.statements(entry)
-        read = text.read(text.split(statement)[0])
+        read = text.read(text.split(statement.replace(" CONCURRENTLY", "", 1))[0])
         if not isinstance(read, text.CreatedIndex):
             raise NoRemedy(f"what {entry.describe} runs is not CREATE INDEX")
-        function, helper = drop_invalid(_beside(read.table, read.name))
+        function, helper = drop_invalid(build(read.table, read.name, "", unique=False).index or "")
         operations.insert(0, run_python(function))
         helpers.append(helper)
-    does = "builds" if name.startswith("Add") else "drops"
+    does = "builds" if adds else "drops"
     return Step(
         tuple(operations),
         "index",
         f"{does} an index while reads and writes go on",
         atomic=False,
-        imports=(_POSTGRES + name,),
+        imports=(_POSTGRES + name,) if name else (),
         helpers=tuple(helpers),
     )
 
 
-def _beside(table: str, name: str) -> str:
-    """Return a name in the schema of a table."""
-    schema, dot, _table = table.rpartition(".")
-    return f"{schema}{dot}{name}"
-
-
-def _check(work: Work, model: str, name: str) -> Iterator[Step]:
+def _check(work: Work, entry: PlanOperation) -> Iterator[Step]:
+    model, name = entry.plain["model"], entry.plain["constraint"]["name"]
+    add, validate = Mover(None).moves(work.statements(entry))
     yield Step(
         (_renamed_call(work, "AddConstraintNotValid"),),
         "constraint",
-        f"adds the constraint {name} for new rows",
+        add.says,
         alone=False,
         imports=(_POSTGRES + "AddConstraintNotValid",),
     )
-    yield Step(
-        (call("ValidateConstraint", [f"model_name={literal(model.lower())}", f"name={literal(name)}"]),),
-        "validate",
-        f"tries {name} on the rows that are there, while reads and writes go on",
-        imports=(_POSTGRES + "ValidateConstraint",),
-    )
+    operation = call("ValidateConstraint", [f"model_name={literal(model.lower())}", f"name={literal(name)}"])
+    # Django has no way back for it: the constraint would stay valid.
+    back = raw_sql("", validate.back)
+    yield Step((operation, back), "validate", validate.says, imports=(_POSTGRES + "ValidateConstraint",))
 
 
 def _inside(work: Work, entries: Sequence[PlanOperation]) -> list[Step]:
     """Rewrite the database operations of a SeparateDatabaseAndState; its state operations come with the first step."""
+    if any(entry.python is not None for entry in entries):
+        raise NoRemedy(f"{entries[0].within}: there is Python code in it")
     node = work.source.nodes[work.number]
-    if not isinstance(node, ast.Call) or any(entry.python is not None for entry in entries):
-        raise NoRemedy(f"{work.text[:60]}… cannot be taken apart")
-    listed = next((each.value for each in node.keywords if each.arg == "state_operations"), None)
-    if any(each.arg is None for each in node.keywords) or len(node.args) > 0:
-        raise NoRemedy("the arguments of SeparateDatabaseAndState are not named, so they cannot be taken apart")
-    if listed is not None and not isinstance(listed, ast.List):
-        raise NoRemedy("the state_operations are not written as a list, so they cannot be taken apart")
-    state = [ast.get_source_segment(work.source.text, each) or "" for each in listed.elts] if listed is not None else []
-    moves = [move for entry in entries for move in moves_for(work.statements(entry), _key(entry))]
+    named = isinstance(node, ast.Call) and {each.arg for each in node.keywords} == {"database_operations"}
+    state = [] if named else _keyword_list(work, "state_operations")
+    moves = [move for entry in entries for move in Mover(key_of(entry) or "").moves(work.statements(entry))]
     if all(each.how is How.BRIEF for each in moves):
         return [work.kept()]
     return list(steps_of_moves(moves, state, first=True))
@@ -162,7 +178,7 @@ def steps_of_moves(moves: Sequence[Move], state: Sequence[str], *, first: bool) 
     groups = list(_groups(moves))
     now = [n for n, group in enumerate(groups) if not group[0].later]
     able = [n for n in now if groups[n][0].how is not How.BATCHES]
-    if not able:
+    if not able and state:
         yield Step((with_state([], state),), "state", "changes the project's state only", alone=False)
     place = (able[0] if first else able[-1]) if able else None
     for number, group in enumerate(groups):
@@ -186,7 +202,7 @@ def _step(group: Sequence[Move], state: Sequence[str]) -> Step:
     helpers, operations = [], []
     for move in group:
         if move.index is not None:
-            function, helper = drop_invalid(_beside(move.table, move.index))
+            function, helper = drop_invalid(move.index)
             operations.append(run_python(function))
             helpers.append(helper)
         if how is How.BATCHES:

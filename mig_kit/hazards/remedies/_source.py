@@ -85,6 +85,8 @@ def reindented(text: str, spaces: int) -> str:
     lines = text.split("\n")
     if len(lines) == 1 or _has_long_string(text):
         return text
+    if lines[0][:1] in ("'", '"'):
+        return f"\n{' ' * spaces}".join(each.strip() for each in lines)
     rest = textwrap.dedent("\n".join(lines[1:])).split("\n")
     # The last line closes what the first one opens.
     closes = min((len(each) - len(each.lstrip()) for each in rest if each.strip()), default=0)

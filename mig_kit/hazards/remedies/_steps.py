@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -122,13 +123,18 @@ def _written(
         attributes.append(("run_before", source.attributes["run_before"]))
     head = _head(source, file, [*operations, *(text for _name, text in attributes), *helpers])
     says = "; ".join(dict.fromkeys(step.says for step in file.steps))
+    docstring = "\n".join(textwrap.wrap(f"{title}: this file {says}.", 96))
     body = "".join(f"    {name} = {text}\n\n" for name, text in attributes)
     listed = "".join(f"        {reindented(each, 8)},\n" for each in operations)
     functions = "".join(f"\n\n{each.strip()}\n" for each in helpers)
     return (
-        f'"""{title}. This file {says}."""\n\n{head}{functions}\n\nclass Migration(migrations.Migration):\n{body}'
+        f'"""{docstring}{_end(docstring)}\n\n{head}{functions}\n\nclass Migration(migrations.Migration):\n{body}'
         f"    operations = [\n{listed}    ]\n"
     )
+
+
+def _end(docstring: str) -> str:
+    return '"""' if "\n" not in docstring else '\n"""'
 
 
 def _head(source: Source, file: _File, texts: Sequence[str]) -> str:

@@ -2,25 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
 from mig_kit.hazards.plan import PlanMigration, PlanOperation
-from mig_kit.hazards.remedies._operations import Work, safe_steps
+from mig_kit.hazards.remedies._moves import How, Move
+from mig_kit.hazards.remedies._operations import Work, safe_steps, steps_of_moves
+from mig_kit.hazards.remedies._releases import LATER_NOTE, in_two_releases
 from mig_kit.hazards.remedies._remedy import NoRemedy, Remedy
 from mig_kit.hazards.remedies._source import read_source
-from mig_kit.hazards.remedies._steps import compose
+from mig_kit.hazards.remedies._steps import Step, compose
+from mig_kit.hazards.remedies._type_change import TYPE_NOTE, by_a_copy
 
-__all__ = ["remedy"]
+__all__ = ["REMEDIES", "Way", "number_of", "remedy"]
 
-LOCKS = {
-    "MK201": "The index is built while reads and writes go on",
-    "MK203": "NOT NULL is proved by a CHECK that is validated while reads and writes go on",
-    "MK204": "The column comes without its CHECK, which is validated afterwards",
-    "MK205": "The foreign key holds for new rows first, and is validated while reads and writes go on",
-    "MK206": "The CHECK holds for new rows first, and is validated while reads and writes go on",
-    "MK207": "The constraint's index is built while reads and writes go on",
-    "MK213": "The column comes empty, and its rows are filled in batches",
-    "MK216": "What a failed build has left is dropped first",
-    "MK220": "The rows are changed in batches",
+Steps = Callable[[Work], list[Step]]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """State how a kind of finding is dealt with.
+
+    ``steps``: for the operation that it is about; ``rest``: for the others of the migration, which stay as they are
+    without it.
+    """
+
+    title: str
+    steps: Steps
+    rest: Steps | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _kept(work: Work) -> list[Step]:
+    return [work.kept()]
+
+
+def _alone(work: Work) -> list[Step]:
+    """Return each operation in a file of its own, safely where that can be done."""
+    try:
+        steps = safe_steps(work)
+    except NoRemedy:
+        steps = [work.kept()]
+    return [replace(each, alone=True) for each in steps]
+
+
+def _outside(work: Work) -> list[Step]:
+    return [replace(work.kept(), alone=True, atomic=False)]
+
+
+def _default_stays(work: Work) -> list[Step]:
+    steps = safe_steps(work, keep_default=True)
+    if not any(each.later for each in steps):
+        raise NoRemedy("there is no default that the database could keep for the running release")
+    return steps
+
+
+# What gives each row a value of its own, as the database can do it.
+_IN_SQL = {
+    "uuid.uuid4": "gen_random_uuid()",
+    "django.utils.timezone.now": "now()",
+    "datetime.datetime.now": "now()",
+    "datetime.date.today": "CURRENT_DATE",
 }
+
+
+def _own_values(work: Work) -> list[Step]:
+    (entry,) = work.entries
+    called = (entry.plain.get("after") or {}).get("default_callable")
+    if called not in _IN_SQL:
+        raise NoRemedy(f"the database cannot do what {called}() does: give each row its value in a RunPython")
+    return safe_steps(work, value=_IN_SQL[called])
+
+
+def _analyzed(work: Work) -> list[Step]:
+    (entry,) = work.entries
+    after = entry.plain.get("after") or {}
+    table = ".".join(f'"{each}"' for each in str(entry.plain["table"]).split("."))
+    analyze = Move(
+        f'ANALYZE {table} ("{after["column"]}")', (), How.SCAN, table, "analyze", "gathers the column's statistics anew"
+    )
+    return [work.kept(), *steps_of_moves([analyze], [], first=True)]
+
+
+_BUILT = "The index is built while reads and writes go on"
+_TRIED = "The constraint holds for new rows first, and the others are tried while reads and writes go on"
+_DIVIDED = "Each operation is a transaction of its own"
+_RELEASES = "The change goes over two releases"
+
+REMEDIES: Mapping[str, Way] = {
+    "MK201": Way(_BUILT, safe_steps),
+    "MK202": Way(
+        "The new type comes in a column of its own, which is filled in batches", by_a_copy, notes=(TYPE_NOTE,)
+    ),
+    "MK203": Way("NOT NULL is proved by a CHECK that is tried while reads and writes go on", safe_steps),
+    "MK204": Way("The column comes without its CHECK, which is tried while reads and writes go on", safe_steps),
+    "MK205": Way(_TRIED, safe_steps),
+    "MK206": Way(_TRIED, safe_steps),
+    "MK207": Way("The constraint's index is built while reads and writes go on", safe_steps),
+    "MK211": Way("The column's statistics are gathered anew right after its type has changed", _analyzed),
+    "MK213": Way("The column comes empty, and its rows are filled in batches", safe_steps),
+    "MK214": Way(_DIVIDED, _alone, _alone),
+    "MK215": Way("What refuses to run in a transaction has a file of its own without one", _outside),
+    "MK216": Way("What a failed build has left is dropped first", safe_steps),
+    "MK217": Way(_DIVIDED, _alone, _alone),
+    "MK220": Way("The rows are changed in batches", safe_steps),
+    "MK301": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK303": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK305": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK306": Way("The database keeps the default until the next release", _default_stays, notes=(LATER_NOTE,)),
+    "MK307": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK308": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK309": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK312": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK405": Way("Code and schema changes are migrations of their own", _alone, _alone),
+    "MK407": Way("Each row gets a value of its own, in batches", _own_values),
+}
+"""Finding id → what to do about it; every other one takes somebody who knows the code."""
 
 
 def remedy(finding_id: str, migration: PlanMigration, operation: PlanOperation) -> Remedy | None:
@@ -28,23 +125,23 @@ def remedy(finding_id: str, migration: PlanMigration, operation: PlanOperation) 
 
     Reads the migration's file, writes nothing. The rest of the migration stays as it is, around the operation.
     """
+    way = REMEDIES.get(finding_id)
+    if way is None:
+        return None
     try:
-        return _remedy(finding_id, migration, operation)
+        number = number_of(migration, operation)
+        source = read_source(migration)
+        steps: list[Step] = []
+        for n in range(len(source.operations)):
+            work = Work(migration, source, n)
+            steps += way.steps(work) if n == number else (way.rest or _kept)(work)
+        return compose(migration, source, steps, way.title, way.notes)
     except NoRemedy:
         return None
 
 
-def _remedy(finding_id: str, migration: PlanMigration, operation: PlanOperation) -> Remedy:
-    if finding_id not in LOCKS:
-        raise NoRemedy(f"there is no remedy for {finding_id}")
-    source = read_source(migration)
-    number = next(
-        each["index"]
-        for each, entry in zip(migration.plain["operations"], migration.operations, strict=True)
-        if entry is operation
-    )
-    steps = []
-    for n in range(len(source.operations)):
-        work = Work(migration, source, n)
-        steps += safe_steps(work) if n == number else [work.kept()]
-    return compose(migration, source, steps, LOCKS[finding_id])
+def number_of(migration: PlanMigration, operation: PlanOperation) -> int:
+    """Return the operation's place in the migration's list."""
+    data: Sequence[Mapping[str, object]] = migration.plain["operations"]
+    pairs = zip(data, migration.operations, strict=True)
+    return next(int(str(each["index"])) for each, entry in pairs if entry is operation)

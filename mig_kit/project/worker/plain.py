@@ -38,6 +38,7 @@ def operation_data(operation, app_label, state, connection):
         "after": field_data(getattr(operation, "field", None), connection, name),
         "table": _table(state, app_label, model, connection),
         "key": _key(state, app_label, model),
+        "parts": _parts(operation, state, app_label, before, connection),
         "index": _part(getattr(operation, "index", None)),
         "constraint": _part(getattr(operation, "constraint", None)),
         "code": code,
@@ -101,6 +102,30 @@ def _key(state, app_label, model):
         if field.primary_key:
             return _column(field, name)
     return None
+
+
+def _parts(operation, state, app_label, before, connection):
+    """Return the constraints and indexes on a column whose type changes (``tables.constraints``); None else.
+
+    None, too, where they cannot be told.
+    """
+    from .offline import offline_connection, offline_editor
+    from .tables import constraints
+
+    if type(operation).__name__ != "AlterField" or before is None or connection.vendor != "postgresql":
+        return None
+    try:
+        if before.db_type(connection) == operation.field.db_type(connection):
+            return None
+    except Exception:  # a relation: its type is that of its target
+        return None
+    try:
+        model = state.apps.get_model(app_label, operation.model_name)
+        editor = offline_editor(offline_connection(connection.alias, None), lambda table: [])
+        column = model._meta.get_field(operation.name).column
+        return [each for each in constraints(model, editor) if column in each["columns"] + each["reads"]]
+    except Exception:
+        return None
 
 
 def symbol(operation):

@@ -39,16 +39,25 @@ class Migration(migrations.Migration):
             ("size", models.IntegerField(null=True)),
             ("stock", models.IntegerField(default=1)),
             ("code", models.CharField(max_length=20)),
-            ("maker_id", models.BigIntegerField(null=True)),
+            ("maker", models.BigIntegerField(null=True)),
+            ("rating", models.IntegerField(null=True, db_index=True)),
+            ("serial", models.IntegerField(null=True, unique=True)),
+            ("weight", models.PositiveIntegerField(null=True)),
+            ("rank", models.IntegerField(db_default=3)),
+            ("hint", models.TextField(null=True, db_default="none")),
             ("brands", models.ManyToManyField("shop.Brand")),
+        ]),
+        migrations.CreateModel("Review", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("shoe", models.ForeignKey("shop.Shoe", models.CASCADE)),
         ]),
     ]
 """
 
 _ROWS = f"""
     INSERT INTO shop_brand (name) SELECT 'brand ' || g FROM generate_series(1, {ROWS}) g;
-    INSERT INTO shop_shoe (name, size, stock, code, maker_id)
-        SELECT 'shoe ' || g, CASE WHEN g % 3 > 0 THEN 36 + g % 10 END, g % 7, 'c' || g, 1 + g % {ROWS}
+    INSERT INTO shop_shoe (name, size, stock, code, maker, rating, serial, weight)
+        SELECT 'shoe ' || g, CASE WHEN g % 3 > 0 THEN 36 + g % 10 END, g % 7, 'c' || g, 1 + g % {ROWS}, g % 5, g, g % 9
         FROM generate_series(1, {ROWS}) g;
 """
 
@@ -99,7 +108,9 @@ class Bench:
         """Run these migrations on a copy, forwards, backwards and forwards; return what makemigrations says, too."""
         with closing(self.with_files(files)) as target:
             left = target.ask("model_changes", apps=["shop"], answers={})["migrations"]
-            return rehearse(target, backup=self.backup, **options), str(left)
+            # The models are empty: what makemigrations would remove is all that the migrations have made.
+            state = sorted(str(operation) for each in left for operation in each["operations"])
+            return rehearse(target, backup=self.backup, **options), "\n".join(state)
 
     def remedy(self, id: str, source: str, kind: str | None = None) -> Remedy | None:
         """Return the remedy for a finding about the migration's first operation, or the first of that kind."""
