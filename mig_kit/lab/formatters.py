@@ -21,10 +21,12 @@ from mig_kit.steps.generate import Generated
 from mig_kit.steps.preflight import Preflight
 from mig_kit.steps.preview import SqlPlan
 from mig_kit.steps.rehearse import Rehearsal
+from mig_kit.steps.restore import RestoredBackup
 from mig_kit.steps.review import ModelChanges
 from mig_kit.steps.rollback import RollbackPlan, RolledBack
 from mig_kit.steps.verify import Verification
 
+from mig_kit.steps.verify_backup import BackupVerification
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -35,6 +37,7 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     Assessment: views.assessment_view,
     Backup: views.backup_view,
     FakePlan: views.fake_view,
+    BackupVerification: views.backup_verification_view,
     Faked: views.faked_view,
     Finished: views.finished_view,
     Gates: views.gates_view,
@@ -43,6 +46,7 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     Preflight: views.preflight_view,
     Rehearsal: views.rehearsal_view,
     RollbackPlan: views.rollback_view,
+    RestoredBackup: views.restored_view,
     RolledBack: views.rolled_back_view,
     Runbook: views.runbook_view,
     SqlPlan: views.sql_view,

@@ -84,12 +84,45 @@ def test_how_to_answer_is_python() -> None:
     }
 
 
-def test_a_backup_is_not_called_proven(session: Session) -> None:
-    text = to_text(views.backup_view(session["backup"]))
-    assert text.startswith(f"Backup complete: {session['backup'].path.name}\n")
+def test_a_backup_shows_what_was_checked_where_it_was_restored_and_how_long_it_took(session: Session) -> None:
+    backup = session["backup"]
+    text = to_text(views.backup_view(backup))
+    assert text.startswith(f"Backup complete and verified: {backup.path.name}\n")
     assert "counted in the very snapshot that was dumped" in text
-    assert "not yet: a backup counts once it was restored" in text
-    assert all(each.sha256 in text for each in session["backup"].files)
+    assert "yes: restored; rows and contents compared with those of its snapshot" in text
+    assert all(each.name in text and each.detail in text.replace("\n", " ") for each in backup.verification.checks[:3])
+    assert f"restored into  {backup.verification.scratch}" in text
+    assert f"{backup.verification.tables} tables, {backup.verification.rows:,} rows" in text
+    assert f"took           {backup.verification.duration_s:.1f} s: " in text
+    assert all(each.sha256 in text for each in backup.files)
+
+
+def test_a_backup_that_nobody_restored_is_not_called_proven(session: Session) -> None:
+    text = to_text(views.backup_view(dataclasses.replace(session["backup"], verification=None)))
+    assert text.startswith(f"Backup complete: {session['backup'].path.name}\n")
+    assert "not yet: a backup counts once it was restored, rb.verify_backup()" in text
+
+
+def test_a_backup_that_did_not_verify_says_why_and_what_was_sampled_and_left_out(session: Session) -> None:
+    proof = dataclasses.replace(
+        session["backup"].verification,
+        verified=False,
+        reason="7.dat.gz is missing",
+        notes=("Left out, for the server lacks the extension postgis: 1 entries.",),
+        sampled=("public.large: the key of every row, and 1 row in 16 by the hash of id",),
+        left_out=("EXTENSION - postgis",),
+    )
+    for text in (
+        to_text(views.backup_view(dataclasses.replace(session["backup"], verification=proof))),
+        to_text(views.backup_verification_view(proof)),
+    ):
+        assert "not verified: " in text.splitlines()[0]
+        assert "Not verified: 7.dat.gz is missing." in text
+        assert "1 large table compared by a sample; all others row by row" in text
+        assert "the key of every row, and 1 row in 16 by the hash of id" in text
+        assert "Left out: 1 entry of the dump" in text
+        assert "EXTENSION - postgis" in text
+        assert "Note: Left out, for the server lacks the extension postgis" in text
 
 
 def test_generated_files_are_shown_whole_with_their_findings_first(session: Session) -> None:

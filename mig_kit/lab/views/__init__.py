@@ -15,10 +15,12 @@ from mig_kit.lab.views.session import criteria_view, finished_view, preflight_vi
 from mig_kit.lab.views.sql import sql_view
 from mig_kit.lab.views.verification import verification_view
 
+from mig_kit.lab.views.verified_backup import backup_verification_view, restored_view
 __all__ = [
     "applied_view",
     "assessment_view",
     "backup_view",
+    "backup_verification_view",
     "changes_view",
     "criteria_view",
     "fake_view",
@@ -29,6 +31,7 @@ __all__ = [
     "preflight_view",
     "rehearsal_view",
     "rollback_view",
+    "restored_view",
     "rolled_back_view",
     "runbook_view",
     "sql_view",

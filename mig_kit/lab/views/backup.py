@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mig_kit.lab.blocks import Fold, Paragraph, Phrase, Table, Title, View, code, facts, limited, quiet, state
 from mig_kit.lab.views.session import plural
+from mig_kit.lab.views.verified_backup import proof_blocks
 from mig_kit.steps.backup import Backup
 
 __all__ = ["backup_view", "size"]
@@ -25,9 +26,6 @@ def backup_view(backup: Backup) -> View:
     """Return what was kept, where, and how far it can be relied on."""
     counted = "in the very snapshot that was dumped" if backup.same_snapshot else "just before the script ran"
     method = f"{backup.method} ({backup.tool_version})" if backup.tool_version not in backup.method else backup.method
-    verified: Phrase = (
-        state("yes") if backup.verified else (state("not yet", "warn"), ": a backup counts once it was restored")
-    )
     pairs: list[tuple[str, Phrase]] = [
         ("lies in", code(backup.path)),
         ("database", f"{backup.database} at {backup.server}"),
@@ -38,7 +36,7 @@ def backup_view(backup: Backup) -> View:
         ("server", f"PostgreSQL {backup.server_version}"),
         ("compressed by", backup.compression),
         ("migrations in it", f"{backup.migrations} applied"),
-        ("restored and compared", verified),
+        ("restored and compared", _verified(backup)),
     ]
     rows: list[tuple[Phrase, ...]] = [(code(table), f"{count:,}") for table, count in sorted(backup.rows.items())]
     files: list[tuple[Phrase, ...]] = [
@@ -46,11 +44,17 @@ def backup_view(backup: Backup) -> View:
     ]
     elsewhere = f"{backup.path.name} has them in its manifest"
     notes = tuple(Paragraph(("Note: ", each), "warn") for each in backup.warnings)
+    proof = backup.verification
+    title = Title(f"Backup complete: {backup.path.name}", "good")
+    if proof is not None:
+        said = "and verified" if proof.verified else "and not verified"
+        title = Title(f"Backup complete {said}: {backup.path.name}", "good" if proof.verified else "bad")
     return View(
         (
-            Title(f"Backup complete: {backup.path.name}", "good"),
+            title,
             *notes,
             facts("What was kept", pairs),
+            *(proof_blocks(proof) if proof is not None else ()),
             Fold(
                 (f"Rows of {plural(len(rows), 'table')}", quiet(": what verify compares with")),
                 (
@@ -75,3 +79,11 @@ def backup_view(backup: Backup) -> View:
             ),
         )
     )
+
+
+def _verified(backup: Backup) -> Phrase:
+    if backup.verification is None:
+        return (state("not yet", "warn"), ": a backup counts once it was restored, rb.verify_backup()")
+    if backup.verification.verified:
+        return (state("yes"), f": {backup.verification.words}")
+    return (state("no", "bad"), f": {backup.verification.reason}")
