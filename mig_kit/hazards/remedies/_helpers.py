@@ -6,7 +6,7 @@ import re
 
 from mig_kit.hazards.remedies._code import literal
 
-__all__ = ["IN_BATCHES", "drop_invalid", "function_name"]
+__all__ = ["IN_BATCHES", "IN_RANGES", "drop_invalid", "function_name"]
 
 IN_BATCHES = '''\
 def in_batches(schema_editor, table, key, statement, size=10_000):
@@ -30,6 +30,20 @@ def in_batches(schema_editor, table, key, statement, size=10_000):
             rows = f"{key} <= %s" + (f" AND {key} > %s" if last else "")
             cursor.execute(statement.format(range=rows), [*end, *last])
             last = [*end]
+'''
+
+
+IN_RANGES = '''\
+def in_ranges(model, alias, size=10_000):
+    """Give all rows of a model as querysets of so many each, by ranges of the primary key."""
+    rows = model.objects.using(alias)
+    while True:
+        ends = list(rows.order_by("pk").values_list("pk", flat=True)[size - 1 : size])
+        if not ends:
+            yield rows
+            return
+        yield rows.filter(pk__lte=ends[0])
+        rows = model.objects.using(alias).filter(pk__gt=ends[0])
 '''
 
 

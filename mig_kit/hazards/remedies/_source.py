@@ -14,7 +14,7 @@ from pathlib import Path
 from mig_kit.hazards.plan import PlanMigration
 from mig_kit.hazards.remedies._remedy import NoRemedy
 
-__all__ = ["Source", "names_used", "read_source", "reindented"]
+__all__ = ["Source", "has_long_string", "names_used", "parse_source", "read_source", "reindented"]
 
 _KNOWN = ("atomic", "dependencies", "initial", "operations", "run_before")
 
@@ -51,8 +51,16 @@ def read_source(migration: PlanMigration) -> Source:
         raise NoRemedy(f"{migration} has no file that could be split")
     try:
         text = Path(migration.file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        raise NoRemedy(f"the file of {migration} could not be read: {exc}") from exc
+    return parse_source(migration, text)
+
+
+def parse_source(migration: PlanMigration, text: str) -> Source:
+    """Take a migration's text apart; raises NoRemedy."""
+    try:
         tree = ast.parse(text)
-    except (OSError, SyntaxError, ValueError) as exc:
+    except (SyntaxError, ValueError) as exc:
         raise NoRemedy(f"the file of {migration} could not be read: {exc}") from exc
     found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"), None)
     values = {} if found is None else _attributes(found)
@@ -75,15 +83,23 @@ def read_source(migration: PlanMigration) -> Source:
 
 def names_used(text: str) -> frozenset[str]:
     """Return the names that a text of Python reads; builtins left out."""
-    tree = ast.parse(textwrap.dedent(text).strip())
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return frozenset(names - set(dir(builtins)))
+    body = ast.parse(textwrap.dedent(text).strip()).body
+    return frozenset(set().union(*(_free(node) for node in body)) - set(dir(builtins)))
+
+
+def _free(node: ast.stmt) -> set[str]:
+    """Return the names that a statement reads, without those that a function has of its own."""
+    names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return {each.id for each in names}
+    own = {each.id for each in names if isinstance(each.ctx, ast.Store)}
+    return {each.id for each in names} - own - {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
 
 
 def reindented(text: str, spaces: int) -> str:
     """Return an expression with its lines moved; one with a string over several lines stays as it is."""
     lines = text.split("\n")
-    if len(lines) == 1 or _has_long_string(text):
+    if len(lines) == 1 or has_long_string(text):
         return text
     if lines[0][:1] in ("'", '"'):
         return f"\n{' ' * spaces}".join(each.strip() for each in lines)
@@ -93,8 +109,9 @@ def reindented(text: str, spaces: int) -> str:
     return "\n".join([lines[0], *(" " * (spaces - closes) + each if each.strip() else "" for each in rest)])
 
 
-def _has_long_string(text: str) -> bool:
-    tokens = tokenize.generate_tokens(io.StringIO(f"({text}\n)").readline)
+def has_long_string(text: str) -> bool:
+    """Tell whether a text of Python has a string that goes over several lines."""
+    tokens = tokenize.generate_tokens(io.StringIO(textwrap.dedent(text) + "\n").readline)
     return any(
         each.start[0] != each.end[0]
         for each in tokens

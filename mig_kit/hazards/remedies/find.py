@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from mig_kit.hazards.plan import PlanMigration, PlanOperation
 from mig_kit.hazards.remedies._moves import How, Move
 from mig_kit.hazards.remedies._operations import Work, safe_steps, steps_of_moves
+from mig_kit.hazards.remedies._python import BATCH_NOTE, in_batches, in_this_database, with_noop, with_own_models
 from mig_kit.hazards.remedies._releases import LATER_NOTE, in_two_releases
 from mig_kit.hazards.remedies._remedy import NoRemedy, Remedy
 from mig_kit.hazards.remedies._source import read_source
@@ -17,6 +18,7 @@ from mig_kit.hazards.remedies._type_change import TYPE_NOTE, by_a_copy
 __all__ = ["REMEDIES", "Way", "number_of", "remedy"]
 
 Steps = Callable[[Work], list[Step]]
+Edit = Callable[[Work], tuple[Work, list[Step]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,14 @@ class Way:
     """State how a kind of finding is dealt with.
 
     ``steps``: for the operation that it is about; ``rest``: for the others of the migration, which stay as they are
-    without it.
+    without it. ``edit``: in place of ``steps``, where the code that an operation runs is changed itself.
     """
 
     title: str
-    steps: Steps
+    steps: Steps | None = None
     rest: Steps | None = None
     notes: tuple[str, ...] = ()
+    edit: Edit | None = None
 
 
 def _kept(work: Work) -> list[Step]:
@@ -114,6 +117,10 @@ REMEDIES: Mapping[str, Way] = {
     "MK308": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
     "MK309": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
     "MK312": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
+    "MK401": Way("The code has a way back, on which nothing is done", edit=with_noop),
+    "MK402": Way("The code uses the models as they are at this migration", edit=with_own_models),
+    "MK403": Way("The code means the database that is migrated", edit=in_this_database),
+    "MK404": Way("The code goes by ranges of the key, each committed by itself", edit=in_batches, notes=(BATCH_NOTE,)),
     "MK405": Way("Code and schema changes are migrations of their own", _alone, _alone),
     "MK407": Way("Each row gets a value of its own, in batches", _own_values),
 }
@@ -131,10 +138,17 @@ def remedy(finding_id: str, migration: PlanMigration, operation: PlanOperation) 
     try:
         number = number_of(migration, operation)
         source = read_source(migration)
+        own: list[Step] | None = None
+        if way.edit is not None:
+            work, own = way.edit(Work(migration, source, number))
+            source = work.source
         steps: list[Step] = []
         for n in range(len(source.operations)):
             work = Work(migration, source, n)
-            steps += way.steps(work) if n == number else (way.rest or _kept)(work)
+            if n == number:
+                steps += own if own is not None else (way.steps or _kept)(work)
+            else:
+                steps += (way.rest or _kept)(work)
         return compose(migration, source, steps, way.title, way.notes)
     except NoRemedy:
         return None
