@@ -100,7 +100,7 @@ def test_the_first_screen_has_the_two_commands() -> None:
 
 
 def test_names_every_command_and_every_option_of_its_own() -> None:
-    rows = {match[1]: match[0] for match in re.finditer(r"^\| `mig-kit (\w+).*$", README, re.MULTILINE)}
+    rows = {match[1]: match[0] for match in re.finditer(r"^\| `mig-kit ([\w-]+).*$", README, re.MULTILINE)}
     assert list(rows) == list(cli.commands)
     for name, row in rows.items():
         own = {max(parameter.opts, key=len) for parameter in cli.commands[name].params if parameter.opts[0][0] == "-"}
