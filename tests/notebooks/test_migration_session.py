@@ -222,4 +222,5 @@ def test_the_rehearsal_shows_verdicts_and_the_locks_as_a_picture(runs: Runs) -> 
     assert "lossless" in said
     assert "contact_message: ACCESS EXCLUSIVE for" in said  # the words of the picture
     assert 'src="data:image/svg+xml;base64,' in result["text/html"]
-    assert plain(runs.again, "rb.rehearse(").startswith("Nothing to rehearse")
+    again = outputs(runs.again, "rb.rehearse(")[-1].data["text/plain"]
+    assert again.startswith("Nothing to rehearse")
