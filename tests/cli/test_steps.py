@@ -75,28 +75,6 @@ def test_a_question_without_an_answer_writes_nothing(demo: Demo, cli: Cli) -> No
     assert sorted(demo.backend.rglob("migrations/*.py")) == before
 
 
-def test_backs_up_and_lists_what_there_is(copy: Path, cli: Cli) -> None:
-    assert cli("backup", "--list", "--project", copy).out.startswith("There is no backup in ")
-    made = cli("backup", "--project", copy, root=copy)
-    assert made.code == 0
-    path = Path(re.findall(r"^Backup: (.*)$", made.out, re.MULTILINE)[0])
-    assert path.parent == copy / ".tmp" / "backups"
-    assert (path / "manifest.json").is_file()
-    assert made.out.endswith("Not verified: nobody has restored it yet.\n")
-    script = cli("backup", "--script", "--project", copy, "--json", root=copy)
-    assert script.document["method"] == "the project's backup_database.py"
-    assert Path(script.document["record"], "journal.jsonl").is_file()
-    listed = cli("backup", "--list", "--project", copy, "--json")
-    assert [each["backup"] for each in listed.document["backups"]] == [Path(script.document["path"]).name, path.name]
-    assert path.name in cli("backup", "--list", "--project", copy).out
-
-
-def test_listing_makes_no_backup_so_script_makes_no_sense_with_it(demo: Demo, cli: Cli) -> None:
-    told = cli("backup", "--list", "--script", "--project", demo.root)
-    assert told.code == 2
-    assert told.err == "Error: --list makes no backup, so --script has no meaning with it.\nNext: leave one out\n"
-
-
 def test_queries_read_only(demo: Demo, cli: Cli) -> None:
     sql = "SELECT id, name FROM portfolio_skill WHERE id <= %(most)s ORDER BY id"
     shown = cli("query", sql, "-p", "most", "2", "--project", demo.root)
