@@ -163,7 +163,7 @@ def test_what_refuses_to_run_in_a_transaction_gets_a_file_without_one(bench: Ben
     assert "cannot run inside a transaction block" in original.migrations[0].error
     remedy = bench.remedy("MK215", source, "RunSQL")
     assert remedy is not None
-    assert list(remedy.files) == ["0002_change_1_rest", "0002_change"]
+    assert list(remedy.files) == ["0002_1_rest_for_change", "0002_change"]
     rehearsal, _state = bench.rehearse(remedy.files)
     assert [each.error for each in rehearsal.migrations] == ["", ""]
 

@@ -64,7 +64,7 @@ def compose(
         # The state has to be complete with the original's name, whatever is left for later.
         now = [_File([Step((), "rest", "changes nothing yet")])]
     names = [*_names(migration.name, now[:-1]), migration.name]
-    later_names = _names(f"{migration.name}_next_release", later)
+    later_names = _names(migration.name, later, "next_release_")
     files: dict[str, str] = {}
     earlier: str | None = None
     for name, file in zip([*names, *later_names], [*now, *later], strict=True):
@@ -90,11 +90,18 @@ def _files(steps: Sequence[Step]) -> list[_File]:
     return files
 
 
-def _names(name: str, files: Sequence[_File]) -> list[str]:
+def _names(name: str, files: Sequence[_File], before: str = "") -> list[str]:
+    """Name files by number, step and what they do: they sort as they run.
+
+    None begins with the name that they replace: ``migrate`` takes a name for a prefix, and would find several.
+    """
+    number_part = re.match(r"\d+_", name)
+    start = number_part[0] if number_part else ""
+    rest = name.removeprefix(start)
     found = []
     for number, file in enumerate(files, start=1):
         slug = "_".join(dict.fromkeys(step.slug for step in file.steps))
-        found.append(f"{name}_{number}_{slug}"[:100].rstrip("_"))
+        found.append(f"{start or 'step_'}{before}{number}_{slug}_for_{rest}"[:100].rstrip("_"))
     return found
 
 

@@ -15,7 +15,7 @@ from mig_kit.hazards.remedies._source import read_source
 from mig_kit.hazards.remedies._steps import Step, compose
 from mig_kit.hazards.remedies._type_change import TYPE_NOTE, by_a_copy
 
-__all__ = ["REMEDIES", "Way", "number_of", "remedy"]
+__all__ = ["IN_SQL", "REMEDIES", "Way", "number_of", "remedy"]
 
 Steps = Callable[[Work], list[Step]]
 Edit = Callable[[Work], tuple[Work, list[Step]]]
@@ -61,7 +61,7 @@ def _default_stays(work: Work) -> list[Step]:
 
 
 # What gives each row a value of its own, as the database can do it.
-_IN_SQL = {
+IN_SQL = {
     "uuid.uuid4": "gen_random_uuid()",
     "django.utils.timezone.now": "now()",
     "datetime.datetime.now": "now()",
@@ -72,9 +72,9 @@ _IN_SQL = {
 def _own_values(work: Work) -> list[Step]:
     (entry,) = work.entries
     called = (entry.plain.get("after") or {}).get("default_callable")
-    if called not in _IN_SQL:
+    if called not in IN_SQL:
         raise NoRemedy(f"the database cannot do what {called}() does: give each row its value in a RunPython")
-    return safe_steps(work, value=_IN_SQL[called])
+    return safe_steps(work, value=IN_SQL[called])
 
 
 def _analyzed(work: Work) -> list[Step]:
