@@ -241,3 +241,33 @@ def test_a_password_that_was_put_right_is_used_by_the_next_step(project: Copy) -
         assert "wrong-one" not in str(caught.value)
         project.set_env(DATABASE_PASSWORD=password)
         assert rb.backup().rows
+
+
+def test_an_apply_that_was_left_half_done_is_found_by_the_next_session_and_finished(project: Copy) -> None:
+    parent = "0004_category_position_post_status_idx"
+    operations = (
+        "[migrations.RunSQL('CREATE TABLE made (id int)'), migrations.RunSQL('INSERT INTO elsewhere VALUES (1)')]"
+    )
+    empty_migration(project, "blog", "0005_parts", parent, operations, atomic="False")
+    with open_runbook(project.root) as rb:
+        assert rb.left == ""
+        with pytest.raises(errors.ApplyFailed):
+            rb.apply()
+    with open_runbook(project.root, stage="production") as rb:
+        assert rb.left.startswith("The apply of 20")
+        assert rb.left.endswith(", has not ended: rb.unfinished() shows where it stands.")
+        found = rb.unfinished()
+        assert found is not None
+        assert str(found.way) == "finish the rest"
+        project.run("CREATE TABLE elsewhere (id int)")
+        project.run("GRANT ALL ON elsewhere TO portfolio")
+        with pytest.raises(errors.GateClosed) as caught:
+            rb.resume()
+        assert caught.value.gate == "name typed"
+        assert f"rb.resume(confirm={project.database.dbname!r})" in caught.value.hint
+        result = rb.resume(project.database.dbname)
+        assert [str(each) for each in result.migrations] == ["blog.0005_parts"]
+        assert rb.unfinished() is None
+        assert rb.left == ""
+        assert kinds(rb)[-1] == "step finished: unfinished"
+    assert project.run("SELECT count(*) FROM elsewhere") == [(1,)]

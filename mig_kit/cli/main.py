@@ -19,6 +19,7 @@ from mig_kit.cli.demo import demo
 from mig_kit.cli.doctor import doctor
 from mig_kit.cli.exits import Exit, Stopped, Terminated, exit_code
 from mig_kit.cli.gates import gates
+from mig_kit.cli.resume import resume
 from mig_kit.cli.rollback import rollback
 
 __all__ = ["cli", "main"]
@@ -36,6 +37,7 @@ COMMANDS = (
     check,
     gates,
     steps.apply,
+    resume,
     rollback,
     steps.verify,
     looks.query,

@@ -11,6 +11,7 @@ from mig_kit import errors
 from mig_kit.cli.exits import Exit, Stopped
 from mig_kit.cli.gates import gates_document, reason_options, reasons, show_gates
 from mig_kit.cli.options import Session, project_options
+from mig_kit.cli.waiting import Wait, waiting_options
 from mig_kit.cli.words import count, for_terminal
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ __all__ = ["rollback"]
 @click.argument("name")
 @click.option("--confirm", metavar="DATABASE", help="The database's name: do what was shown.")
 @click.option("--sql", "with_sql", is_flag=True, help="Show the SQL of the way back, too.")
+@waiting_options
 @reason_options
 @project_options
 def rollback(
     session: Session,
+    wait: Wait,
     app: str,
     name: str,
     confirm: str | None,
@@ -48,7 +51,7 @@ def rollback(
     with session.runbook(record=True) as rb:
         record = str(rb.run.path) if rb.run is not None else None
         try:
-            result = rb.rollback(app, name, confirm, acknowledge=acknowledge, override=override)
+            result = rb.rollback(app, name, confirm, acknowledge=acknowledge, override=override, **wait)
         except errors.ApplyFailed as exc:
             # An interrupted migration failed as any other does, and the error says where things stand.
             if isinstance(exc.__context__, KeyboardInterrupt):

@@ -11,6 +11,7 @@ from mig_kit import errors
 from mig_kit.cli.exits import Exit, Stopped
 from mig_kit.cli.gates import gates_document, reason_options, reasons
 from mig_kit.cli.options import Session, project_options
+from mig_kit.cli.waiting import Wait, waiting_options
 from mig_kit.cli.words import count, for_terminal
 
 if TYPE_CHECKING:
@@ -86,10 +87,12 @@ def _show_generated(result: Generated) -> None:
 @click.argument("app", required=False)
 @click.argument("name", required=False)
 @click.option("--confirm", metavar="DATABASE", help="The database's name, which production asks for.")
+@waiting_options
 @reason_options
 @project_options
 def apply(
     session: Session,
+    wait: Wait,
     app: str | None,
     name: str | None,
     confirm: str | None,
@@ -106,7 +109,7 @@ def apply(
     acknowledge, override = reasons(acknowledged, "ID"), reasons(overridden, "GATE")
     with session.runbook(record=True) as rb:
         try:
-            result = rb.apply(app, name, confirm, acknowledge=acknowledge, override=override)
+            result = rb.apply(app, name, confirm, acknowledge=acknowledge, override=override, **wait)
         except errors.ApplyFailed as exc:
             # An interrupted migration failed as any other does, and the error says where things stand.
             if isinstance(exc.__context__, KeyboardInterrupt):
@@ -128,6 +131,12 @@ def apply(
                 for each in result.migrations
             ],
         )
+        for each in result.migrations:
+            if each.retries:
+                held = f", held by {'; '.join(each.blockers)}" if each.blockers else ""
+                show_line(f"{each} waited {each.waited_s:.1f} s for locks, {each.retries + 1} tries{held}.")
+        for words in result.ended:
+            show_line(f"Ended, because it was in the way: {words}.")
         show_line(f"\n{count(len(result.migrations), 'migration')} applied in {result.duration_s:.2f} s.")
         show_record(rb)
 

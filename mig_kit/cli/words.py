@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["count", "for_terminal", "program"]
 
 # The library speaks to notebooks; these are the same steps in a shell.
-_NAMES = "apply|backup|check|gates|generate|preview|query|rehearse|review|rollback|status|verify"
+_NAMES = "apply|backup|check|gates|generate|preview|query|rehearse|resume|review|rollback|status|verify"
 _CALL = re.compile(rf"rb\.({_NAMES})\(((?:'[^']*'(?:, )?)*)\)")
 _CALLS = (
     (re.compile(r"rb\.preview\('([^']+)', '([^']+)', backwards=True\)"), r"mig-kit preview \1 \2 --backwards"),
@@ -21,6 +21,9 @@ _CALLS = (
     (re.compile(r"rb\.rollback\('([^']+)', '([^']+)', confirm='([^']*)'\)"), r"mig-kit rollback \1 \2 --confirm '\3'"),
     (re.compile(r"rb\.apply\('([^']+)', '([^']+)', confirm='([^']*)'\)"), r"mig-kit apply \1 \2 --confirm '\3'"),
     (re.compile(r"rb\.apply\('([^']+)', confirm='([^']*)'\)"), r"mig-kit apply \1 --confirm '\2'"),
+    (re.compile(r"rb\.resume\(choice='([^']*)'\)"), r"mig-kit resume --choice \1"),
+    (re.compile(r"rb\.resume\(confirm='([^']*)'\)"), r"mig-kit resume --confirm '\1'"),
+    (re.compile(r"rb\.unfinished\(\)"), "mig-kit resume --look"),
     (re.compile(r"rb\.backup\(script=True\)"), "mig-kit backup --script"),
     (re.compile(r"rb\.verify_backup\('([^']+)'\)"), r"mig-kit verify-backup \1"),
     (re.compile(r"\bscratch=… / (--\w+)"), r"\1"),

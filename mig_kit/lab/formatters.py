@@ -24,9 +24,10 @@ from mig_kit.steps.rehearse import Rehearsal
 from mig_kit.steps.restore import RestoredBackup
 from mig_kit.steps.review import ModelChanges
 from mig_kit.steps.rollback import RollbackPlan, RolledBack
+from mig_kit.steps.standing import Unfinished
 from mig_kit.steps.verify import Verification
-
 from mig_kit.steps.verify_backup import BackupVerification
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -36,8 +37,8 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     Applied: views.applied_view,
     Assessment: views.assessment_view,
     Backup: views.backup_view,
-    FakePlan: views.fake_view,
     BackupVerification: views.backup_verification_view,
+    FakePlan: views.fake_view,
     Faked: views.faked_view,
     Finished: views.finished_view,
     Gates: views.gates_view,
@@ -45,13 +46,14 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     ModelChanges: views.changes_view,
     Preflight: views.preflight_view,
     Rehearsal: views.rehearsal_view,
-    RollbackPlan: views.rollback_view,
     RestoredBackup: views.restored_view,
+    RollbackPlan: views.rollback_view,
     RolledBack: views.rolled_back_view,
     Runbook: views.runbook_view,
     SqlPlan: views.sql_view,
     SuccessCriteria: views.criteria_view,
     Traceback: views.traceback_view,
+    Unfinished: views.unfinished_view,
     Verification: views.verification_view,
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mig_kit import errors
 from mig_kit.steps._migrating import Migrating
+from mig_kit.steps.standing import GO_BACK
 
 __all__ = ["failed", "interrupted"]
 
@@ -27,6 +28,8 @@ def failed(run: Migrating, plan: Sequence[Any], exc: errors.MigKitError) -> erro
     try:
         recorded = {(each["app"], each["name"]) for each in run.target.ask("history")}
         done = [str(each) for each in plan if ((each.app, each.name) in recorded) != each.backwards]
+        if run.step == GO_BACK:  # what is taken back there was never recorded
+            done = [str(each) for each in recorder.done]
         known = True
     except errors.MigKitError:
         seen = {(each.app, each.name) for each in recorder.done}

@@ -41,6 +41,8 @@ class Reached:
         """Return it as the worker takes it."""
         names = ("operation", "part", "index", "done", "deferred")
         given: dict[str, Any] = {**{name: getattr(self, name) for name in names}, "again": False, **changes}
+        if given["part"] == "statement" and not given["index"] and not given["again"]:
+            given["part"] = "operation"  # nothing of it is done
         return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
     def after(self, held: Iterable[str] = ()) -> dict[str, Any]:

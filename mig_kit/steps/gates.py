@@ -61,6 +61,8 @@ _OF_STEP = {
     "rollback": _ALL,
     "fake": (REVIEWED, BACKED_UP, NOBODY_ELSE, DIRECT, NAME_TYPED, RECORD),
     "merge": (NOBODY_ELSE, DIRECT, NAME_TYPED, RECORD),
+    # Its plan was let run already, and what is half done does not get better by waiting.
+    "resume": (NOBODY_ELSE, DIRECT, NAME_TYPED, RECORD),
 }
 _POSTGRES_ONLY = frozenset((BACKED_UP, REHEARSED, HAZARDS, OLD_RELEASE, NOBODY_ELSE, DIRECT))
 # What is shown first and acts when it is called again with the name of the database, whatever the stage.

@@ -11,7 +11,7 @@ from typing import Any
 from mig_kit.record import Entry, Journal, RunFolder
 from mig_kit.steps import apply_journal as kinds
 
-__all__ = ["LastApply", "last_apply"]
+__all__ = ["LastApply", "last_apply", "left_open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,17 @@ def last_apply(root: Path, where: Mapping[str, Any], also: Sequence[Path] = ()) 
     return max(found, key=lambda each: each.at, default=None)
 
 
+def left_open(root: Path, database: str, also: Sequence[Path] = ()) -> LastApply | None:
+    """Return the last apply of a database of this name when no journal says that it ended; nothing else is asked.
+
+    It may run at this moment, or all it was to do may be done. Read-only.
+    """
+    paths = {each.journal.path for each in RunFolder.existing(root)} | set(also)
+    found = [each for path in paths for each in _applies(path, {"database": database})]
+    last = max(found, key=lambda each: each.at, default=None)
+    return last if last is not None and not last.ended else None
+
+
 def _applies(path: Path, where: Mapping[str, Any]) -> Iterator[LastApply]:
     try:
         if not path.is_file() or kinds.ANNOUNCED.encode() not in path.read_bytes():
@@ -88,8 +99,8 @@ def _applies(path: Path, where: Mapping[str, Any]) -> Iterator[LastApply]:
 
 def _is_same(announced: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
     """Tell whether both are one database; its name where the server's identity may not be read."""
-    if announced.get("oid") != where["oid"]:
+    if announced.get("oid") != where.get("oid", announced.get("oid")):
         return False
-    if announced.get("system") and where["system"]:
+    if announced.get("system") and where.get("system"):
         return bool(announced["system"] == where["system"])
     return bool(announced.get("database") == where["database"])

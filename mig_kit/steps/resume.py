@@ -38,7 +38,7 @@ def resume(
     target: Target,
     *,
     choice: str | None = None,
-    back: bool = False,
+    back: bool | None = None,
     waiting: Waiting | None = None,
     journal: Journal | None = None,
     progress: ProgressCallback | None = None,
@@ -47,8 +47,9 @@ def resume(
     """Finish what the last apply, rollback or fake of this database left unfinished, and the rest of its plan.
 
     A migration that is not atomic is gone on with at the operation where it stands; with ``back`` what is done of it is
-    taken back instead, and nothing else is run. ``choice``: where two things may have happened, which one did, by the
-    names that ``Unfinished.next`` gives; or "undone", when somebody has put back by hand what was half done.
+    taken back instead, and nothing else is run. ``back=False`` turns round where that was begun and not ended.
+    ``choice``: where two things may have happened, which one did, by the names that ``Unfinished.next`` gives; or
+    "undone", when somebody has put back by hand what was half done.
 
     Raises ``UsageError`` when nothing is unfinished or a choice is missing, ``GateClosed`` when another session
     migrates or the files changed the plan, ``ApplyFailed`` as ``apply`` does.
@@ -60,10 +61,13 @@ def resume(
             raise errors.UsageError("Nothing was left unfinished.", hint="rb.status() shows what is pending")
         current = found.current
         place = _place(found, current, choice)
-        if back or found.step == GO_BACK:
+        if back or (back is None and found.step == GO_BACK):
             return _go_back(run, found, current, place)
         app, name = found.scope
         planned = plan(target, app, name)
+        if found.step == GO_BACK and current is not None and place is not None:
+            place = {**place, "operation": _count(target, current) - int(place.get("operation", 0))}
+            return migrate(run, planned, app=app, name=name, other_databases=found.other_databases, resume=place)
         _same(found, planned)
         args: dict[str, Any] = {"resume": place} if place else {}
         if found.fake:
@@ -135,5 +139,22 @@ def _backwards(target: Target, current: MigrationStanding, place: Mapping[str, A
         )
     if place.get("part") == "deferred":
         done += 1  # the operation itself is done, and takes with it what is held back of it
+    operations = _operations(target, current)
+    final = next((each for each in reversed(operations[:done]) if not each["reversible"]), None)
+    if final is not None:
+        raise errors.GateClosed(
+            f"{current} cannot be taken back, nothing was run. Irreversible: {final['describe']}.",
+            gate="reversible",
+            hint="go on with it: rb.resume(); or restore a backup from before it: mig-kit restore",
+        )
+    return {"app": current.app, "name": current.name, "operation": len(operations) - done}
+
+
+def _operations(target: Target, current: MigrationStanding) -> list[dict[str, Any]]:
     (migration,) = target.ask("operations", migrations=[[current.app, current.name]])
-    return {"app": current.app, "name": current.name, "operation": len(migration["operations"]) - done}
+    found: list[dict[str, Any]] = migration["operations"]
+    return found
+
+
+def _count(target: Target, current: MigrationStanding) -> int:
+    return len(_operations(target, current))

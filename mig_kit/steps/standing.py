@@ -271,7 +271,11 @@ class _Look:
     ) -> MigrationStanding:
         at = reached(entries, resumed)
         found = find_place(at, self._became)
-        changed = begun is not None and _is_another(begun)
+        # The file that what is done was done by: the one of the session before, where this one did nothing.
+        then = _file_of(begun)
+        if resumed.get("sha256") and at == reached((), resumed):
+            then = {**then, "sha256": resumed["sha256"]}
+        changed = _is_another(then)
         place = dict(found.place) if found.place is not None else None
         choices = dict(found.choices or {})
         standing, evidence = Standing.PART_DONE, found.evidence
@@ -289,7 +293,7 @@ class _Look:
         counts: list[Any] = [each.data["of"] for each in entries if each.kind == kinds.OPERATION]
         if place is not None and counts and place["operation"] >= max(counts):
             place["whole"] = True
-        keys = {"app": app, "name": name}
+        keys = {"app": app, "name": name, "sha256": then.get("sha256", "")}
         return MigrationStanding(
             app,
             name,
@@ -333,13 +337,17 @@ def _is_start(place: Mapping[str, Any]) -> bool:
     return (place["operation"], place["part"]) == (0, "operation")
 
 
-def _is_another(begun: Entry) -> bool:
+def _file_of(begun: Entry | None) -> Mapping[str, Any]:
+    return {name: begun.data.get(name) for name in ("file", "sha256")} if begun is not None else {}
+
+
+def _is_another(known: Mapping[str, Any]) -> bool:
     """Tell whether a migration's file is another one than it was when it was begun."""
-    path, then = begun.data.get("file"), begun.data.get("sha256")
+    path, then = known.get("file"), known.get("sha256")
     if not path or not then:
         return False
     try:
-        return hashlib.sha256(Path(str(path)).read_bytes()).hexdigest() != then
+        return hashlib.sha256(Path(str(path)).read_bytes()).hexdigest() != str(then)
     except OSError:
         return True
 

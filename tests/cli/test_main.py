@@ -11,8 +11,8 @@ from mig_kit import __version__
 from mig_kit.cli.main import cli as group
 from tests.cli.commands import COMMAND, Cli
 
-COMMANDS = ["demo", "doctor", "status", "review", "backup", "generate", "preview", "check", "gates", "apply", "rollback"]
-COMMANDS += ["verify", "query", "run", "lab"]
+COMMANDS = ["demo", "doctor", "status", "review", "backup", "verify-backup", "restore", "generate", "preview", "check"]
+COMMANDS += ["gates", "apply", "resume", "rollback", "verify", "query", "run", "lab"]
 COMMON = {"--project", "--database", "--python", "--settings", "--stage", "--json", "--traceback"}
 
 

@@ -13,14 +13,15 @@ from mig_kit.lab.views.rehearsal import rehearsal_view
 from mig_kit.lab.views.rollback import rollback_view, rolled_back_view
 from mig_kit.lab.views.session import criteria_view, finished_view, preflight_view, runbook_view, traceback_view
 from mig_kit.lab.views.sql import sql_view
+from mig_kit.lab.views.unfinished import unfinished_view
 from mig_kit.lab.views.verification import verification_view
-
 from mig_kit.lab.views.verified_backup import backup_verification_view, restored_view
+
 __all__ = [
     "applied_view",
     "assessment_view",
-    "backup_view",
     "backup_verification_view",
+    "backup_view",
     "changes_view",
     "criteria_view",
     "fake_view",
@@ -30,11 +31,12 @@ __all__ = [
     "generated_view",
     "preflight_view",
     "rehearsal_view",
-    "rollback_view",
     "restored_view",
+    "rollback_view",
     "rolled_back_view",
     "runbook_view",
     "sql_view",
     "traceback_view",
+    "unfinished_view",
     "verification_view",
 ]

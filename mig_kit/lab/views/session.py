@@ -67,6 +67,8 @@ def runbook_view(runbook: Runbook) -> View:
         Title(f"Migration session: {project.root.name}", "warn" if target.stage == "production" else None),
         facts("What this session works on", pairs),
     ]
+    if runbook.left:
+        blocks.append(Paragraph(runbook.left, "warn"))
     if project.notes:
         return View((*blocks, Fold("How this was found", (Bullets(tuple(project.notes)),))))
     return View(tuple(blocks))

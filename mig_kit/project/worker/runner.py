@@ -206,6 +206,8 @@ class Runner:
                     self.parts.run(editor, [(step, step.run)])
                     return step.state
                 steps, after = (steps_backwards if backwards else steps_forwards)(migration, state, editor)
+                if backwards:
+                    refuse_irreversible(migration, steps[self.parts.place.operation :])
                 self.parts.run(editor, steps)
                 return after
         finally:
@@ -253,6 +255,15 @@ def is_its_own(migration, backwards):
     return type(migration).apply is not Migration.apply
 
 
+def refuse_irreversible(migration, steps):
+    """Raise, as Django does, before anything of it is taken back."""
+    from django.db.migrations.exceptions import IrreversibleError
+
+    for operation, _work in steps:
+        if not operation.reversible:
+            raise IrreversibleError(f"Operation {operation} in {migration} is not reversible")
+
+
 def steps_forwards(migration, state, editor):
     """Return (operation, what does it) in order, and the state after the last one."""
     steps = []
@@ -269,13 +280,9 @@ def steps_forwards(migration, state, editor):
 
 def steps_backwards(migration, state, editor):
     """Return (operation, what takes it back) in the order they are taken back, and the state before the first."""
-    from django.db.migrations.exceptions import IrreversibleError
-
     steps = []  # type: list[tuple[object, object]]
     after = state
     for operation in migration.operations:
-        if not operation.reversible:
-            raise IrreversibleError(f"Operation {operation} in {migration} is not reversible")
         before, after = after, after.clone()
         operation.state_forwards(migration.app_label, after)
 
