@@ -38,7 +38,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataLoss:
-    """State what going back takes away from one table (``column`` '') or one column.
+    """State what going back takes away from one table (``column`` '') or one column; ``table`` is ? where that is open.
 
     ``what``: in words. ``rows``: how many the table has; ``values``: in how many of them the column is not NULL.
     ``lost``: the rows that are lost with a table; of a column the values that do not come back when the migration runs
@@ -63,6 +63,8 @@ class DataLoss:
         return self.lost == 0
 
     def __str__(self) -> str:
+        if self.table == "?":
+            return f"{self.operation}: what is lost is not known"
         name = f"{self.table}.{self.column}" if self.column else self.table
         unit = "values" if self.column else "rows"
         lost = "some" if self.lost is None else f"{self.lost:,}"

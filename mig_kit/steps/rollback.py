@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mig_kit import errors
+from mig_kit.hazards.assessment import Assessment
 from mig_kit.hazards.plan import PlanMigration, plan_of
 from mig_kit.hazards.taken import Taken, TakenKind, Taking, defaults_of
 from mig_kit.progress import ProgressCallback
@@ -20,10 +21,11 @@ from mig_kit.record import Journal
 from mig_kit.steps._migrating import Migrating
 from mig_kit.steps.apply import Applied, PlannedMigration, Waiting, migrate, plan
 from mig_kit.steps.data_loss import Candidate, DataLoss, count_losses
-from mig_kit.steps.gate_points import DATA_LOSS, OLD_CODE, Point
+from mig_kit.steps.gate_points import DATA_LOSS, Point, points_of
 from mig_kit.steps.gates import Gates
 from mig_kit.steps.plan_hash import HashedPlan, hash_replayed
 from mig_kit.steps.preview import MigrationSql, SqlPlan, preview
+from mig_kit.steps.rollback_hazards import assess_way_back
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class RollbackPlan:
     """State what going back to ``name`` of ``app`` would run, in order, and what it takes away; nothing has run.
 
     ``name``: the migration that stays the last one applied, or ``zero``. ``losses``: counted on the live database.
+    ``assessment``: what its statements lock and work through, and whether the release that runs now works on after it.
     ``irreversible``: what stands in the way; while there is any, it is refused. ``unsure``: operations of which only
     their author knows whether they can be taken back. ``gates``: as they stand, None before anybody looked.
     """
@@ -63,6 +66,7 @@ class RollbackPlan:
     hashed: HashedPlan
     sql: SqlPlan
     losses: tuple[DataLoss, ...]
+    assessment: Assessment
     irreversible: tuple[Irreversible, ...] = ()
     unsure: tuple[Irreversible, ...] = ()
     gates: Gates | None = None
@@ -160,6 +164,7 @@ def plan_rollback(target: Target, app: str, name: str) -> RollbackPlan:
         hashed=hash_replayed(planned, found),
         sql=sql,
         losses=losses,
+        assessment=assess_way_back(target, sql, found),
         irreversible=tuple(_answering(found, False)),
         unsure=tuple(_answering(found, None)),
     )
@@ -207,8 +212,8 @@ def _without_effect(migration: PlanMigration) -> set[int]:
 
 
 def rollback_points(shown: RollbackPlan) -> tuple[Point, ...]:
-    """Return what a way back asks of people: the data that is lost, and the release that runs now."""
-    points = []
+    """Return what a way back asks of people: the data that is lost, its hazards, and the release that runs now."""
+    points = list(points_of(shown.assessment))
     for each in shown.lost:
         words = f"{each}. {each.note}".rstrip(". ") + "."
         points.append(
@@ -220,11 +225,6 @@ def rollback_points(shown: RollbackPlan) -> tuple[Point, ...]:
                 evidence="catalog" if each.lost is not None else "unknown",
             )
         )
-    for migration in shown.sql.migrations:
-        if migration.statements or migration.notes:
-            words = "The release that runs now was written for the schema that is taken back."
-            label = f"{migration.app}.{migration.name}"
-            points.append(Point(id=OLD_CODE, migration=label, message=words, evidence="rule", old_code=True))
     return tuple(points)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mig_kit import errors, open_runbook
 from mig_kit.steps.apply import apply
-from mig_kit.steps.rollback import RollbackPlan, RolledBack, plan_rollback, roll_back
+from mig_kit.steps.rollback import RollbackPlan, RolledBack, plan_rollback, roll_back, rollback_points
 from mig_kit.steps.target import Target, open_target
 from tests.steps.gated import LAST, closed, production
 from tests.steps.projects import Copy, empty_migration
@@ -236,6 +236,26 @@ def test_what_is_irreversible_inside_another_operation_is_found(project: Copy, t
     apply(target)
     shown = plan_rollback(target, "blog", "0004")
     assert [each.migration for each in shown.irreversible] == ["blog.0005_hidden"]
+
+
+def test_the_way_back_is_assessed_as_the_way_there_is(project: Copy, target: Target) -> None:
+    """Its locks on a table of some size, and the release that runs now, which was written for what is taken back."""
+    project.run(
+        "INSERT INTO blog_comment (post_id, name, email, body, approved, created_at) SELECT (SELECT min(id) FROM "
+        "blog_post), 'R', 'r@example.org', 'w', true, now() FROM generate_series(1, 20000); ANALYZE blog_comment"
+    )
+    wide = "[migrations.AlterField('comment', 'name', models.TextField())]"
+    empty_migration(project, "blog", "0005_wide", LAST, wide)
+    new = "[migrations.AddField('comment', 'uid', models.UUIDField(null=True))]"
+    empty_migration(project, "blog", "0006_uid", "0005_wide", new)
+    apply(target)
+    shown = plan_rollback(target, "blog", "0004")
+    uid, name = shown.assessment.migrations
+    assert (str(uid.lock_safety.kind), str(uid.compatibility.kind)) == ("safe", "unsafe")
+    assert uid.compatibility.reason == "column uid of blog_comment is removed"
+    assert str(name.lock_safety.kind) == "unsafe"
+    points = {(each.id, each.migration, each.old_code) for each in rollback_points(shown)}
+    assert points >= {("MK301", "blog.0006_uid", True), ("MK202", "blog.0005_wide", False)}
 
 
 def test_an_app_goes_to_zero_with_what_depends_on_it(project: Copy, target: Target) -> None:

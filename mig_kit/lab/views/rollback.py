@@ -18,6 +18,7 @@ from mig_kit.lab.blocks import (
     strong,
 )
 from mig_kit.lab.views.applied import applied_view
+from mig_kit.lab.views.assessment import assessment_view
 from mig_kit.lab.views.gates import gate_blocks
 from mig_kit.lab.views.session import plural
 from mig_kit.lab.views.sql import sql_view
@@ -54,6 +55,7 @@ def rollback_view(plan: RollbackPlan) -> View:
     if plan.unsure:
         words = "Whether these can be taken back only their author knows: "
         blocks.append(Paragraph((words, "; ".join(map(str, plan.unsure))), tone="warn"))
+    blocks.append(Fold("What it would do to a live database", assessment_view(plan.assessment).blocks))
     blocks.append(Fold("The SQL of the way back", sql_view(plan.sql).blocks))
     if not plan.irreversible:
         call = f"rb.rollback({plan.app!r}, {plan.name!r}, confirm={plan.database!r})"
