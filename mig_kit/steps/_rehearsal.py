@@ -78,6 +78,16 @@ class RehearsedMigration:
         return f"{self.app}.{self.name}"
 
     @property
+    def extrapolated_ms(self) -> float | None:
+        """How long it would take on every row, from samples; None where that cannot be told."""
+        each = [one.ms if one.extrapolated is None else one.extrapolated.ms for one in self.statements]
+        return (
+            None
+            if None in each
+            else self.ms + sum(map(float, filter(None, each))) - sum(one.ms for one in self.statements)
+        )
+
+    @property
     def verdict(self) -> str:
         """Say both verdicts on one line, with the evidence."""
         return f"lock safety: {self.lock_safety}; old code: {self.compatibility}"

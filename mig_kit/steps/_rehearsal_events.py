@@ -45,10 +45,13 @@ class StatementRun:
     error: str
     seen: Observation = NOTHING_SEEN
     locks: list[RehearsedLock] = field(default_factory=list)
-    note: str = ""
+    reads: set[str] = field(default_factory=set)
 
-    def finished(self, rows: Callable[[str], int | None]) -> RehearsedStatement:
-        """Return it as a fact; ``rows`` tells how many a table has in the copy."""
+    def finished(self, rows: Callable[[str], int | None], lacking: Callable[[str], bool]) -> RehearsedStatement:
+        """Return it as a fact; ``rows``: how many a table has in the copy, ``lacking``: whether they were left out."""
+        worked = self.reads | {each.relation for each in self.seen.rows} | set(self.seen.rewritten)
+        tables = sorted(worked | {lock.relation for lock in self.locks})
+        missing = [each for each in sorted(worked) if lacking(each)]
         return RehearsedStatement(
             sql=self.sql,
             operation=self.operation,
@@ -60,10 +63,11 @@ class StatementRun:
             locks=tuple(sorted(self.locks, key=lambda lock: (lock.relation, lock.mode.level))),
             work=_work(self.seen, rows),
             seen=self.seen,
+            tables=tuple(tables),
             transaction=self.transaction,
             observed=self.how,
             error=self.error,
-            note=self.note,
+            unknown=f"it needs rows that are not in this copy: those of {', '.join(missing)}" if missing else "",
         )
 
 
@@ -185,7 +189,7 @@ class RunRecord:
             held = self._watch.stop()
             run.locks += [RehearsedLock(name, mode, run.at + began, lasted) for name, mode, began, lasted in held]
         if data["look"] is not None:
-            run.seen = self._looked(data["look"])
+            run.seen = self._looked(data["look"], [run])
             self._take_locks(run, run.seen, run.transaction)
 
     def _on_repeated(self, data: Mapping[str, Any]) -> None:
@@ -197,7 +201,7 @@ class RunRecord:
             transactions[run.number] = each["transaction"] if each["transaction"] is not None else run.transaction
             runs.append(run)
         if data["look"] is not None:
-            seen = self._looked(data["look"])
+            seen = self._looked(data["look"], runs)
             added(runs, seen)
             longest = max(runs, key=lambda run: run.ms)
             self._take_locks(longest, seen, transactions[longest.number])
@@ -219,13 +223,16 @@ class RunRecord:
             }
             self._before, self._locked = replace(self._before, relations=states, gone=frozenset()), False
 
-    def _looked(self, text: str) -> Observation:
-        """Return what happened since the last look."""
+    def _looked(self, text: str, runs: list[StatementRun]) -> Observation:
+        """Return what happened since the last look, and note which tables those statements read."""
         after = Snapshot.parse(text)
         if self._before is None:
             self._before = after if after.complete else None
             return NOTHING_SEEN
         seen = compare(self._before, after)
+        read = _read(self._before, after)
+        for run in runs:
+            run.reads |= read
         self._before = self._before.followed_by(after)
         for was, now in seen.renamed:
             self.renamed[now] = self.renamed.pop(was, was)
@@ -241,6 +248,17 @@ class RunRecord:
         for lock in seen.locks:
             if lock.relation not in self.made:
                 self._open.append((run, transaction, lock.relation, LockMode.parse(lock.mode)))
+
+
+def _read(before: Snapshot, after: Snapshot) -> frozenset[str]:
+    """Return the tables that were read in between, also by an index, under the labels they had before."""
+    found = set()
+    for oid, now in after.relations.items():
+        was = before.relations.get(oid)
+        if was is not None and now.scans > was.scans:
+            table = before.relations.get(was.table or 0) if was.is_index else was
+            found |= {table.label} if table is not None else set()
+    return frozenset(found)
 
 
 def sha256_of(file: str) -> str:

@@ -16,19 +16,22 @@ from mig_kit.steps._rehearsed_statement import RehearsedStatement
 from mig_kit.steps._way_back import BackOutcome, WayBack
 from mig_kit.steps.apply import PlannedMigration
 
-__all__ = ["Sizes", "rehearsed", "signals"]
+__all__ = ["Sizes", "key_of", "rehearsed", "signals"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """State how large the tables are in production (``rows``, ``bytes``), and how many rows each has in the copy.
 
-    All by ``schema.table``; what the backup does not say is taken from the copy.
+    All by ``schema.table``; what the backup does not say is taken from the copy. ``lacking``: those that have rows, and
+    none of them in the copy; ``partial``: not every row of every table is there.
     """
 
     rows: Mapping[str, int]
     bytes: Mapping[str, int]
     in_copy: Mapping[str, int]
+    lacking: frozenset[str] = frozenset()
+    partial: bool = False
 
     def of(self, record: RunRecord) -> dict[str, TableSize]:
         """Return the size of each relation by the labels it had in the run, those that the plan made included."""
@@ -45,8 +48,17 @@ class Sizes:
 
     def rows_in_copy(self, record: RunRecord, label: str) -> int | None:
         """Return how many rows a table has in the copy, None where that is not known."""
-        state = record.began_with.get(record.renamed.get(label, label))
-        return None if state is None else self.in_copy.get(f"{state.schema}.{state.name}")
+        return self.in_copy.get(key_of(record, label))
+
+    def lacks(self, record: RunRecord, label: str) -> bool:
+        """Tell whether a table's rows were left out."""
+        return key_of(record, label) in self.lacking
+
+
+def key_of(record: RunRecord, label: str) -> str:
+    """Return a table as ``schema.table``, by the name it had before the plan; '' for what the plan made."""
+    state = record.began_with.get(record.renamed.get(label, label))
+    return "" if state is None else f"{state.schema}.{state.name}"
 
 
 def rehearsed(
@@ -60,7 +72,7 @@ def rehearsed(
     assert record is not None
     by_label = sizes.of(record)
     first = next(iter(passes.trips.values()), None)
-    old = OldRelease.of(first.schema_before.tables if first else ())
+    old = OldRelease.of(tuple(first.schema_before.relations) if first else ())
     found = []
     for each in plan:
         trip = passes.trips.get((each.app, each.name))
@@ -104,7 +116,9 @@ def _one(
         compatibility=compatible,
         reversible={BackOutcome.DONE: True, BackOutcome.NOT_TRIED: None}.get(back.outcome, False),
         way_back=back,
-        findings=findings_of(run, statements, by_label, back, trip.error, trip.values_changed, refused)
+        findings=findings_of(
+            run, statements, by_label, back, trip.error, trip.values_changed, refused, partial=sizes.partial
+        )
         + incompatibilities,
         file=run.file,
         sha256=run.sha256,
@@ -138,4 +152,7 @@ def _not_begun(planned: PlannedMigration, file: str) -> RehearsedMigration:
 def _statements(run: MigrationRun | None, record: RunRecord, sizes: Sizes) -> tuple[RehearsedStatement, ...]:
     if run is None:
         return ()
-    return tuple(each.finished(lambda label: sizes.rows_in_copy(record, label)) for each in run.statements)
+    return tuple(
+        each.finished(lambda label: sizes.rows_in_copy(record, label), lambda label: sizes.lacks(record, label))
+        for each in run.statements
+    )

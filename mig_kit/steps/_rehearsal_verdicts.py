@@ -83,21 +83,19 @@ def findings_of(
     error: str,
     values_changed: Sequence[ValuesChanged],
     backwards_refused: Sequence[str] = (),
+    *,
+    partial: bool = False,
 ) -> tuple[Finding, ...]:
-    """Return what a person should look at in what was measured, the locks first."""
+    """Return what a person should look at in what was measured, the locks first; ``partial``: rows were left out."""
     make = _Maker(run.app, run.name)
     found = list(_lock_findings(make, statements, sizes))
     if error:
         at = statements[-1].operation if statements and statements[-1].error else ""
-        found.append(
-            make(
-                "MK521",
-                Severity.ERROR,
-                at,
-                f"It failed on the copy: {error}",
-                "mend the migration, then rehearse it again",
-            )
-        )
+        message, hint = f"It failed on the copy: {error}", "mend the migration, then rehearse it again"
+        if partial:
+            message += " That may be for want of the rows that were left out of this copy."
+            hint = "rehearse it with all of the rows, on a server that has the space, or " + hint
+        found.append(make("MK521", Severity.ERROR, at, message, hint, evidence="unknown" if partial else "measured"))
     found += _back_findings(make, back)
     found += _cut_findings(make, statements, values_changed, back)
     for what in dict.fromkeys((*run.refused, *backwards_refused)):
@@ -106,7 +104,11 @@ def findings_of(
             make("MK531", Severity.ERROR, "", message, "look at what it does there: in production it would get through")
         )
     for each in statements:
-        if each.observed is Observed.NOT and _matters(each):
+        if each.unknown:
+            hint = "rehearse it with all of the rows, on a server that has the space"
+            message = f"{_first_line(each.sql)}: {each.unknown}."
+            found.append(make("MK532", Severity.WARNING, each.operation, message, hint, evidence="unknown"))
+        elif each.observed is Observed.NOT and _matters(each):
             message = f"What this locks was not looked at: {each.sql}"
             hint = "let it run by schema_editor.execute() or by the connection's own cursor"
             found.append(make("MK532", Severity.WARNING, each.operation, message, hint, evidence="unknown"))

@@ -68,8 +68,9 @@ class RehearsedStatement:
     ``began_ms``: since the first migration began. ``ms``: how long it ran, in all where it ran several ``times``, with
     other values each time. ``locks``: new ones, ACCESS SHARE left out. ``work``: what grows with a table.
     ``seen``: everything observed (rewritten, rebuilt and built, scanned, rows, created, dropped, renamed, WAL, growth).
-    ``transaction``: a number, None outside of any. ``error``: why it failed, '' else. ``note``: what else there is to
-    say. ``extrapolated``: only from samples.
+    ``tables``: those that it locked, read or changed. ``transaction``: a number, None outside of any.
+    ``error``: why it failed, '' else. ``unknown``: why what was measured says nothing of production, '' where it does.
+    ``note``: what else there is to say. ``extrapolated``: only from samples.
     """
 
     sql: str
@@ -82,9 +83,11 @@ class RehearsedStatement:
     locks: tuple[RehearsedLock, ...] = ()
     work: tuple[Work, ...] = ()
     seen: Observation = NOTHING_SEEN
+    tables: tuple[str, ...] = ()
     transaction: int | None = None
     observed: Observed = Observed.IN_TRANSACTION
     error: str = ""
+    unknown: str = ""
     note: str = ""
     extrapolated: Extrapolated | None = None
 
@@ -103,8 +106,8 @@ class RehearsedStatement:
             locks=tuple(RelationLock(each.relation, each.mode) for each in self.locks),
             work=self.work,
             transaction=self.transaction,
-            evidence="unknown" if self.observed is Observed.NOT else "measured",
-            note=self.note,
+            evidence="unknown" if self.unknown or self.observed is Observed.NOT else "measured",
+            note=self.unknown or self.note,
         )
 
 
