@@ -69,9 +69,9 @@ _FILL = (
 )
 _WORDS = """
     CREATE TEMPORARY TABLE words AS SELECT string_to_array(
-        'the of and to in is that for it as was with be by on not he his but at are this have from or had an they which '
-        'one you were all her she there would their we him been has when who will no more if out so up said what its '
-        'about than into them can only other time new some could these two may first then do any like my now over such',
+        'the of and to in is that for it as was with be by on not he his but at are this have from or had an they '
+        'which one you were all her she there would their we him been has when who will no more if out so up said what '
+        'its about than into them can only other time new some could these two may first then do any like my now',
         ' ') AS w;
     SELECT setseed(0.5);
 """
@@ -79,7 +79,8 @@ _INDEXES = """
     ALTER TABLE article ADD CONSTRAINT article_author FOREIGN KEY (author_id) REFERENCES account;
     ALTER TABLE visit ADD CONSTRAINT visit_account FOREIGN KEY (account_id) REFERENCES account;
     ALTER TABLE line ADD CONSTRAINT line_account FOREIGN KEY (account_id) REFERENCES account;
-    CREATE INDEX article_author_id ON article (author_id); CREATE INDEX article_slug ON article (slug varchar_pattern_ops);
+    CREATE INDEX article_author_id ON article (author_id);
+    CREATE INDEX article_slug ON article (slug varchar_pattern_ops);
     CREATE INDEX visit_account_id ON visit (account_id); CREATE INDEX visit_at ON visit (at);
     CREATE INDEX line_account_id ON line (account_id);
     ANALYZE; CHECKPOINT;
