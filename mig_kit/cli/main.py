@@ -21,6 +21,7 @@ from mig_kit.cli.exits import Exit, Stopped, Terminated, exit_code
 from mig_kit.cli.gates import gates
 from mig_kit.cli.resume import resume
 from mig_kit.cli.rollback import rollback
+from mig_kit.cli.safer import safer
 
 __all__ = ["cli", "main"]
 
@@ -35,6 +36,7 @@ COMMANDS = (
     steps.generate,
     looks.preview,
     check,
+    safer,
     gates,
     steps.apply,
     resume,

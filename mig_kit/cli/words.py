@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["count", "for_terminal", "program"]
 
 # The library speaks to notebooks; these are the same steps in a shell.
-_NAMES = "apply|backup|check|gates|generate|preview|query|rehearse|resume|review|rollback|status|verify"
+_NAMES = "apply|backup|check|gates|generate|preview|query|rehearse|resume|review|rollback|safer|status|verify"
 _CALL = re.compile(rf"rb\.({_NAMES})\(((?:'[^']*'(?:, )?)*)\)")
 _CALLS = (
     (re.compile(r"rb\.preview\('([^']+)', '([^']+)', backwards=True\)"), r"mig-kit preview \1 \2 --backwards"),

@@ -24,6 +24,7 @@ from mig_kit.steps.rehearse import Rehearsal
 from mig_kit.steps.restore import RestoredBackup
 from mig_kit.steps.review import ModelChanges
 from mig_kit.steps.rollback import RollbackPlan, RolledBack
+from mig_kit.steps.safer import Safer
 from mig_kit.steps.standing import Unfinished
 from mig_kit.steps.verify import Verification
 from mig_kit.steps.verify_backup import BackupVerification
@@ -50,6 +51,7 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     RollbackPlan: views.rollback_view,
     RolledBack: views.rolled_back_view,
     Runbook: views.runbook_view,
+    Safer: views.safer_view,
     SqlPlan: views.sql_view,
     SuccessCriteria: views.criteria_view,
     Traceback: views.traceback_view,
@@ -60,7 +62,7 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
 # These are mostly source text. Their HTML has it in pygments' classes, which JupyterLab colours also in a notebook that
 # it does not trust, and so do nbconvert and our report; where both are there, all three show the HTML. The Markdown,
 # with the same text in fences, is for readers of notebooks that have no such stylesheet and highlight by themselves.
-_FENCED = (Generated, ModelChanges, SqlPlan)
+_FENCED = (Generated, ModelChanges, Safer, SqlPlan)
 
 
 def register_formatters(shell: InteractiveShell) -> None:

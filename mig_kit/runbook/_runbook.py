@@ -18,6 +18,7 @@ from mig_kit.record import RunFolder, redact, write_report
 from mig_kit.runbook._backed import Backed
 from mig_kit.runbook._interaction import Interaction, Quiet
 from mig_kit.runbook._resuming import Resuming
+from mig_kit.runbook._rewriting import Rewriting
 from mig_kit.runbook._session import Choice, Finished, Session, Tick, Traceback
 from mig_kit.runbook._shown_first import ShownFirst
 from mig_kit.runbook._who import commit_of, user_name
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Runbook"]
 
 
-class Runbook(Backed, Resuming, ShownFirst):
+class Runbook(Backed, Resuming, Rewriting, ShownFirst):
     """One migration session on one database of one project: the steps in order, and the record of them.
 
     Open one with ``mig_kit.open_runbook``. Each method is a step and returns its result; each is written to the

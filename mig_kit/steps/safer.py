@@ -22,7 +22,7 @@ from mig_kit.steps.check_plan import check_plan
 from mig_kit.steps.rehearse import Outcome, Rehearsal, RehearsedMigration, rehearse
 from mig_kit.steps.target import Target
 
-__all__ = ["Safer", "safer"]
+__all__ = ["Safer", "digest", "safer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,18 @@ class Safer:
 
     def __bool__(self) -> bool:
         return bool(self.files)
+
+    @property
+    def words(self) -> str:
+        """Say on one line what came of it."""
+        if not self.files:
+            return f"nothing to write instead of {self}"
+        what = f"{len(self.files)} {'file' if len(self.files) == 1 else 'files'} instead of {self}"
+        if not self.ok:
+            return f"{what}, which did not come to the same"
+        was = self.original.lock_safety.kind if self.original else "unknown"
+        now = self.lock_safety.kind if self.lock_safety else "unknown"
+        return f"{what}: lock safety {was} before, {now} with them"
 
     @property
     def rehearsed(self) -> tuple[RehearsedMigration, ...]:

@@ -11,6 +11,9 @@ import pytest
 
 from mig_kit import errors
 from mig_kit.hazards.assessment import VerdictKind
+from mig_kit.lab.html import to_html
+from mig_kit.lab.text import to_text
+from mig_kit.lab.views import safer_view
 from mig_kit.postgres import Server
 from mig_kit.steps import _safer_files
 from mig_kit.steps.safer import Safer, safer
@@ -72,6 +75,21 @@ def test_an_unsafe_migration_becomes_a_safe_one(bench: Bench, folder: Path) -> N
     assert (found.left, found.differences, found.state_kept) == ((), (), True)
     assert repr(found) == "<Safer: 1 files instead of shop.0002_change, ok>"
     assert str(found) == "shop.0002_change"
+
+
+def test_looks_like_what_it_is(bench: Bench, folder: Path) -> None:
+    """Verdicts before and with the files in plain sight, the files in folds; the same in a terminal."""
+    found = offered(bench, folder)
+    for draw in (to_html, to_text):
+        drawn = " ".join(draw(safer_view(found)).split())
+        for words in ("1 file instead of shop.0002_change, rehearsed and safe", "as it stands", "AddIndexConcurrently"):
+            assert words in drawn
+        assert "rb.safer(" in drawn
+    other = replace(found, state_kept=False)
+    assert "a draft only" in to_text(safer_view(other))
+    nothing = replace(found, files={}, left=("MK302 …: keep the column",))
+    assert "Nothing to write instead of shop.0002_change" in to_text(safer_view(nothing))
+    assert "MK302" in to_text(safer_view(nothing))
 
 
 def test_nothing_of_the_project_is_touched_before_it_is_written(bench: Bench, folder: Path) -> None:

@@ -11,6 +11,7 @@ from mig_kit.lab.views.gates import gates_view
 from mig_kit.lab.views.generated import generated_view
 from mig_kit.lab.views.rehearsal import rehearsal_view
 from mig_kit.lab.views.rollback import rollback_view, rolled_back_view
+from mig_kit.lab.views.safer import safer_view
 from mig_kit.lab.views.session import criteria_view, finished_view, preflight_view, runbook_view, traceback_view
 from mig_kit.lab.views.sql import sql_view
 from mig_kit.lab.views.unfinished import unfinished_view
@@ -35,6 +36,7 @@ __all__ = [
     "rollback_view",
     "rolled_back_view",
     "runbook_view",
+    "safer_view",
     "sql_view",
     "traceback_view",
     "unfinished_view",
