@@ -51,7 +51,7 @@ def graph_trouble(name: str, target: Target) -> tuple[Check | None, list[str], i
     trouble = None
     if graph["conflicts"]:
         text = "; ".join(f"{app}: {', '.join(names)}" for app, names in graph["conflicts"].items())
-        trouble = Check(name, "failed", f"several leaf nodes: {text}", "merge them: manage.py makemigrations --merge")
+        trouble = Check(name, "failed", f"several leaf nodes: {text}", "merge them: rb.merge()")
     elif graph["inconsistent"]:
         trouble = Check(name, "failed", graph["inconsistent"], "compare rb.history() with the files")
     elif graph["unknown"] and not pending:

@@ -124,7 +124,7 @@ def undo(target: Target, generated: Generated) -> tuple[Path, ...]:
         if (each.app, each.name) in applied:
             raise errors.WriteError(
                 f"{each.app}.{each.name} is applied to the database {target.database!r}; its file stays.",
-                hint=f"take it back first: manage.py migrate {each.app} to the migration before it",
+                hint=f"take it back first: rb.rollback({each.app!r}, the migration before it)",
             )
         if hashlib.sha256(each.path.read_bytes()).hexdigest() != each.sha256:
             raise errors.WriteError(

@@ -238,7 +238,7 @@ def test_undo_refuses_what_is_applied(target: Target, project: Copy) -> None:
         undo(target, result)
     assert str(caught.value) == (
         "blog.0005_comment_comment_post_created_idx is applied to the database 'default'; its file stays.\n"
-        "Next: take it back first: manage.py migrate blog to the migration before it"
+        "Next: take it back first: rb.rollback('blog', the migration before it)"
     )
     assert result.files[0].path.exists()
 
@@ -262,7 +262,7 @@ def test_conflicting_leaf_nodes_stop_it_with_the_way_out(opened: Opened) -> None
         generate(opened.target, answers=ANSWERS)
     assert str(caught.value) == (
         "Conflicting migrations, several leaf nodes: 0005_left, 0005_right in blog.\n"
-        "Next: merge them: manage.py makemigrations --merge"
+        "Next: merge them: rb.merge()"
     )
 
 

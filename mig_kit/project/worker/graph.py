@@ -225,7 +225,7 @@ def conflict_fault(conflicts):
     return Fault(
         "MigrationGraphError",
         f"Conflicting migrations, several leaf nodes: {text}.",
-        "merge them: manage.py makemigrations --merge",
+        "merge them: rb.merge()",
         conflicts={app: sorted(names) for app, names in conflicts.items()},
     )
 
