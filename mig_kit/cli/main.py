@@ -19,6 +19,7 @@ from mig_kit.cli.demo import demo
 from mig_kit.cli.doctor import doctor
 from mig_kit.cli.exits import Exit, Stopped, Terminated, exit_code
 from mig_kit.cli.gates import gates
+from mig_kit.cli.rehearse import rehearse
 from mig_kit.cli.resume import resume
 from mig_kit.cli.rollback import rollback
 from mig_kit.cli.safer import safer
@@ -37,6 +38,7 @@ COMMANDS = (
     looks.preview,
     check,
     safer,
+    rehearse,
     gates,
     steps.apply,
     resume,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas
 
     from mig_kit.hazards.assessment import Assessment
+    from mig_kit.postgres import ConnectionInfo
     from mig_kit.steps.rehearse import Rehearsal
 
 __all__ = ["Runbook"]
@@ -254,12 +255,18 @@ class Runbook(Backed, Resuming, Rewriting, ShownFirst):
         name: str | None = None,
         *,
         backwards: bool = True,
+        mode: str | None = None,
+        limit_bytes: int | None = None,
+        scratch: str | ConnectionInfo | None = None,
+        without_extensions: bool = False,
         other_databases: bool = False,
     ) -> Rehearsal:
         """Run all pending migrations, an app's, or those up to one, on a restored copy, and return what each did.
 
         The copy is of the latest verified backup. Unless ``backwards`` is False each migration is taken back there, as
-        far as it can be, and run again. The database itself is not touched.
+        far as it can be, and run again. The database itself is not touched. Where a copy does not fit the disk, or
+        ``limit_bytes``, it has the tables that are touched, or samples; ``mode`` says which ("full", "affected tables",
+        "samples"). ``scratch`` and ``without_extensions`` are as in ``verify_backup``.
         """
         with (
             self._step("rehearse", app=app, name=name) as outcome,
@@ -267,7 +274,16 @@ class Runbook(Backed, Resuming, Rewriting, ShownFirst):
             self._rehearsing(app, name) as rehearsed,
         ):
             result = rehearse_step.rehearse(
-                self.target, app, name, backwards=backwards, other_databases=other_databases, progress=progress
+                self.target,
+                app,
+                name,
+                backwards=backwards,
+                mode=mode,
+                limit_bytes=limit_bytes,
+                scratch=scratch,
+                without_extensions=without_extensions,
+                other_databases=other_databases,
+                progress=progress,
             )
             rehearsed(result)
             passed = "passed" if result.ok else "did not pass"
