@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -14,7 +15,8 @@ from mig_kit.hazards.finding import Finding, Severity
 from mig_kit.hazards.lock_findings import lock_findings
 from mig_kit.hazards.lock_safety import judge_locks
 from mig_kit.hazards.old_release import OldRelease
-from mig_kit.hazards.plan import Plan
+from mig_kit.hazards.plan import Plan, PlanMigration
+from mig_kit.hazards.remedies import remedy
 from mig_kit.hazards.squawk import Opinion
 from mig_kit.hazards.transaction_findings import transaction_findings
 from mig_kit.hazards.walk import Ground, MigrationSteps, steps_of
@@ -73,7 +75,7 @@ def _assessment(
         *code_findings(migration, databases=databases, any_size=any_size, opinions=opinions),
         *of_the_old,
     ]
-    found = [replace(each, file=migration.migration.file) for each in _once(findings)]
+    found = [_with_code(each, migration.migration) for each in _once(findings)]
     places: dict[tuple[int | None, str], int] = {
         (each.line, each.describe): n for n, each in reversed(list(enumerate(migration.migration.operations)))
     }
@@ -87,6 +89,20 @@ def _assessment(
         statements=statements,
         findings=tuple(sorted(found, key=lambda each: (places.get((each.line, each.operation), len(places)), each.id))),
     )
+
+
+def _with_code(finding: Finding, plan: PlanMigration) -> Finding:
+    """Say in which file a finding is, and what to write instead, where it has to be answered and there is something."""
+    code = ""
+    operation = next(
+        (each for each in plan.operations if (each.line, each.describe) == (finding.line, finding.operation)), None
+    )
+    if operation is not None and finding.severity is not Severity.INFO:
+        # Whatever a file holds that cannot be rewritten: a hint is not worth the check.
+        with contextlib.suppress(Exception):
+            found = remedy(finding.id, plan, operation)
+            code = found.code if found is not None else ""
+    return replace(finding, file=plan.file, code=code)
 
 
 def _compatibility(migration: MigrationSteps, old: OldRelease) -> tuple[Verdict, list[Finding]]:

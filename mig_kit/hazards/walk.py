@@ -121,20 +121,26 @@ class Ground:
             return TableSize()
         return TableSize(size_bytes=info.size_bytes, rows=info.row_estimate, is_table=info.kind != "v")
 
-    def sizes(self) -> dict[str, TableSize]:
-        """Return the sizes of every relation that is known; a partition counts as large as all of them."""
+    def sizes(self, since: Catalog | None = None) -> dict[str, TableSize]:
+        """Return the sizes of every relation that is known, or of those that have changed since.
+
+        A partition counts as large as all of them together.
+        """
+        known = since.tables if since is not None else {}
+        changed = [info for label, info in self.catalog.tables.items() if known.get(label) is not info]
         found: dict[str, TableSize] = {}
-        for info in self.catalog.tables.values():
+        for info in changed:
             size = self.size(info)
             found.setdefault(info.label, size)
+            part = replace(size, is_table=False)
             for index in info.indexes or ():
-                found[index.name] = replace(size, is_table=False)
+                found[index.name] = part
             for other in info.dependents or ():
                 if other.kind == "sequence":
-                    found[other.name] = replace(size, is_table=False)
-        for info in self.catalog.tables.values():
-            for part in info.partitions:
-                found[part] = self.size(info)
+                    found[other.name] = part
+        for info in changed:
+            for below in info.partitions:
+                found[below] = self.size(info)
         return found
 
 
@@ -158,8 +164,9 @@ def steps_of(migration: PlanMigration, ground: Ground) -> MigrationSteps:
                 steps.append(Step(operation, assessed, facts, ground.catalog, deferred))
                 if facts.kind.startswith("drop index"):
                     _add(sizes, {name: TableSize(is_table=False) for name in facts.drops})
+                catalog = ground.catalog
                 ground.run(facts)
-                _add(sizes, ground.sizes())
+                _add(sizes, ground.sizes(catalog))
     changes = changes_between(before, ground.catalog, numbers_before, ground.numbers)
     return MigrationSteps(migration, tuple(steps), sizes, existed, before.evidence, changes)
 

@@ -4,6 +4,7 @@ import typing
 
 from .faults import Fault, one_line
 from .graph import connection_of, graph_key, migration_key, module_file, targets_of
+from .light_state import light
 from .offline import NeedsDatabase, no_database, offline_connection, offline_editor
 from .plain import operation_data
 from .python_code import code_facts, operation_lines
@@ -121,7 +122,7 @@ def state_before(loader, order, chosen):
         state.apps  # noqa: B018 (rendered)
         _states.clear()
         _states[history] = state
-    return _states[history].clone()
+    return light(_states[history].clone())
 
 
 def replayed(migration, state, connection):
