@@ -12,7 +12,7 @@ from mig_kit.cli.main import cli as group
 from tests.cli.commands import COMMAND, Cli
 
 COMMANDS = ["demo", "doctor", "status", "review", "backup", "verify-backup", "restore", "generate", "preview", "check"]
-COMMANDS += ["gates", "apply", "resume", "rollback", "verify", "query", "run", "lab"]
+COMMANDS += ["safer", "rehearse", "gates", "apply", "resume", "rollback", "verify", "query", "run", "lab"]
 COMMON = {"--project", "--database", "--python", "--settings", "--stage", "--json", "--traceback"}
 
 
