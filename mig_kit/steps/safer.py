@@ -171,11 +171,14 @@ def safer(
     with contextlib.closing(_with_migrations(target, app, place)) as replaced:
         state_kept = _state(replaced) == state
         after = rehearse(replaced, app, last, backup=backup, progress=progress)
-    differences = (
-        tuple(each for each in schema_changes(before.schema, after.schema) if each.matters)
-        if before.schema and after.schema
-        else ()
-    )
+    original = before.of(app, migration.name)
+    differences: tuple[SchemaChange, ...] = ()
+    notes = found.remedy.notes
+    if original is None or original.outcome is not Outcome.DONE:
+        why = original.error if original is not None else "it did not run"
+        notes = (*notes, f"As it stands {migration} fails on the copy, so there is no schema to compare with: {why}")
+    elif before.schema is not None and after.schema is not None:
+        differences = tuple(each for each in schema_changes(before.schema, after.schema) if each.matters)
     return _result(
         target,
         migration,
@@ -184,7 +187,8 @@ def safer(
         before=before,
         after=after,
         differences=differences,
-        state_kept=state_kept and before.schema is not None,
+        state_kept=state_kept,
+        notes=notes,
         folder=folder,
     )
 
@@ -200,6 +204,7 @@ def _result(
     after: Rehearsal | None = None,
     differences: tuple[SchemaChange, ...] = (),
     state_kept: bool = True,
+    notes: tuple[str, ...] = (),
     folder: Path | None = None,
 ) -> Safer:
     remedy = found.remedy
@@ -209,7 +214,7 @@ def _result(
         title=remedy.title if remedy else "",
         files=remedy.files if remedy else {},
         later=remedy.later if remedy else {},
-        notes=remedy.notes if remedy else (),
+        notes=notes,
         left=found.left if left is None else left,
         before=before,
         after=after,

@@ -23,7 +23,12 @@ __all__ = ["HEAD", "ROWS", "Bench", "migration"]
 # More than what counts as small.
 ROWS = 12_000
 
-HEAD = "import uuid\n\nfrom django.db import migrations, models\nfrom django.utils import timezone\n"
+HEAD = """import uuid
+
+from django.db import migrations, models
+from django.db.models.functions import Upper
+from django.utils import timezone
+"""
 
 _INITIAL = """
 class Migration(migrations.Migration):
@@ -43,10 +48,17 @@ class Migration(migrations.Migration):
             ("rating", models.IntegerField(null=True, db_index=True)),
             ("serial", models.IntegerField(null=True, unique=True)),
             ("weight", models.PositiveIntegerField(null=True)),
+            ("grade", models.CharField(max_length=10, default="a")),
             ("rank", models.IntegerField(db_default=3)),
             ("hint", models.TextField(null=True, db_default="none")),
             ("brands", models.ManyToManyField("shop.Brand")),
         ]),
+        migrations.AddIndex("Shoe", models.Index(Upper("grade"), name="upper_grade")),
+        migrations.AddConstraint("Shoe", models.CheckConstraint(condition=~models.Q(grade=""), name="graded")),
+        migrations.CreateModel("Odd", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("size", models.IntegerField(null=True, db_column="die {größe}")),
+        ], options={"db_table": "odd table {x}"}),
         migrations.CreateModel("Review", [
             ("id", models.BigAutoField(primary_key=True)),
             ("shoe", models.ForeignKey("shop.Shoe", models.CASCADE)),
@@ -56,8 +68,10 @@ class Migration(migrations.Migration):
 
 _ROWS = f"""
     INSERT INTO shop_brand (name) SELECT 'brand ' || g FROM generate_series(1, {ROWS}) g;
-    INSERT INTO shop_shoe (name, size, stock, code, maker, rating, serial, weight)
-        SELECT 'shoe ' || g, CASE WHEN g % 3 > 0 THEN 36 + g % 10 END, g % 7, 'c' || g, 1 + g % {ROWS}, g % 5, g, g % 9
+    INSERT INTO "odd table {{x}}" ("die {{größe}}") SELECT g FROM generate_series(1, {ROWS}) g;
+    INSERT INTO shop_shoe (name, size, stock, code, maker, rating, serial, weight, grade)
+        SELECT 'shoe ' || g, CASE WHEN g % 3 > 0 THEN 36 + g % 10 END, g % 7, 'c' || g, 1 + g % {ROWS}, g % 5, g, g % 9,
+               'b'
         FROM generate_series(1, {ROWS}) g;
 """
 

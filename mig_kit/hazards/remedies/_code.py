@@ -35,13 +35,16 @@ def call(name: str, arguments: Sequence[str]) -> str:
     return f"{name}(\n" + "".join(f"    {reindented(each, 4)},\n" for each in arguments) + ")"
 
 
-def raw_sql(sql: str, reverse: Sequence[str] | None) -> str:
-    """Return a RunSQL; ``reverse``: the statements of its way back, None where there is no telling."""
+def raw_sql(sql: str, reverse: Sequence[str] | None, own: str = "") -> str:
+    """Return a RunSQL; ``reverse``: the statements of its way back, None where there is no telling.
+
+    ``own``: the way back as Python text.
+    """
     # As a list it is one statement, whatever stands in it.
     given = literal(sql) if ";" not in sql else _listed([literal(sql)])
     arguments = [given if sql else "migrations.RunSQL.noop"]
-    if reverse is not None:
-        arguments.append(_several(reverse))
+    if own or reverse is not None:
+        arguments.append(own or _several(reverse or ()))
     return call("migrations.RunSQL", arguments)
 
 

@@ -30,7 +30,7 @@ class Move:
     ``back``: statements, none where there is nothing to take back; None where that cannot be told. ``index``: the one
     that a concurrent build makes. ``key``: the column by which rows are taken in batches, quoted, '' for the table's
     primary key, whichever that is; the statement has ``{range}`` where the batch belongs then. ``later``: only when the
-    running release is gone.
+    running release is gone. ``own_back``: what takes it back as Python text, where somebody wrote that.
     """
 
     sql: str
@@ -42,12 +42,13 @@ class Move:
     index: str | None = None
     key: str | None = None
     later: bool = False
+    own_back: str = ""
 
 
 # Functions whose value is the same for a whole statement; every other call may give each row its own.
 _STABLE = frozenset(("current_setting", "jsonb_build_object", "lower", "now", "statement_timestamp", "upper"))
 _CALL = re.compile(r"([^\W\d][\w$.]*)\s*\(")
-_UPDATE = re.compile(r"UPDATE (\S+) SET (.+?)(?: WHERE (.+))?", re.DOTALL | re.IGNORECASE)
+_UPDATE = re.compile(rf"UPDATE ({text.TABLE}) SET (.+?)(?: WHERE (.+))?", re.DOTALL | re.IGNORECASE)
 _ALONE = re.compile(
     r"(CREATE|DROP)( UNIQUE)? INDEX CONCURRENTLY|REINDEX .*CONCURRENTLY|VACUUM|ALTER TYPE .* ADD VALUE",
     re.DOTALL | re.IGNORECASE,
@@ -166,7 +167,13 @@ class Mover:
             if added.not_null:
                 yield from not_null(table, column)
         else:
-            yield alter(table, added.written(default=default, not_null=added.not_null), back, "column", says)
+            written = added.written(default=default, not_null=added.not_null)
+            if added.references is not None and default is None:
+                # No row has a value in it, which the server knows: nothing is looked up in the parent.
+                written += f" CONSTRAINT {added.foreign_key}" if added.foreign_key else ""
+                written += f" {added.references}"
+                added = replace(added, references=None)
+            yield alter(table, written, back, "column", says)
         if added.check is not None:
             name = text.quoted(text.default_name(table, label, "check"))
             yield from self.constraint(table, AddedConstraint(name, "CHECK", added.check))

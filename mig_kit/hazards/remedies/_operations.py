@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mig_kit.hazards.plan import PlanMigration, PlanOperation
 from mig_kit.hazards.remedies import _sql_text as text
@@ -77,10 +77,34 @@ def safe_steps(work: Work, *, keep_default: bool = False, value: str | None = No
     if entry.raw is not None:
         mover.key = ""
     moves = mover.moves(work.statements(entry))
+    if entry.raw is not None:
+        moves = _with_own_reverse(work, moves)
     if all(each.how is How.BRIEF and not each.later for each in moves):
         return [work.kept()]
     state = [work.text] if entry.raw is None else _state_of_sql(work, entry)
     return list(steps_of_moves(moves, state, first=entry.kind.startswith(("Add", "Run"))))
+
+
+def _with_own_reverse(work: Work, moves: list[Move]) -> list[Move]:
+    """Keep the way back that a RunSQL was given, where none follows from the statements, or nothing is to be done."""
+    node = work.source.nodes[work.number]
+    if not isinstance(node, ast.Call):
+        raise NoRemedy(f"{work.text[:60]} is not written out in the list of operations")
+    if {each.arg for each in node.keywords} - {"sql", "reverse_sql", "state_operations"}:
+        raise NoRemedy("what else its RunSQL is given cannot be passed on")
+    named = [each.value for each in node.keywords if each.arg == "reverse_sql"]
+    reverse = next(iter([*named, *node.args[1:2]]), None)
+    if reverse is None or (isinstance(reverse, ast.Constant) and reverse.value is None):
+        return moves
+    written = ast.get_source_segment(work.source.text, reverse) or ""
+    if written.endswith(".noop"):
+        return [replace(each, back=()) for each in moves]
+    if all(each.back is not None and each.how is not How.BATCHES for each in moves):
+        return moves
+    # All of it belongs to the last statement: the others have nothing to take back then.
+    if moves[-1].how is How.BATCHES:
+        raise NoRemedy("its way back is written for all rows at once")
+    return [*(replace(each, back=()) for each in moves[:-1]), replace(moves[-1], back=(), own_back=written)]
 
 
 def _state_of_sql(work: Work, entry: PlanOperation) -> list[str]:
@@ -210,7 +234,7 @@ def _step(group: Sequence[Move], state: Sequence[str]) -> Step:
             helpers += [IN_BATCHES, _filling(function, move)]
             operations.append(run_python(function))
         else:
-            operations.append(raw_sql(move.sql, move.back))
+            operations.append(raw_sql(move.sql, move.back, move.own_back))
     if state:
         operations = [with_state(operations, state)]
     return Step(

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = [
+    "TABLE",
     "Action",
     "AddedColumn",
     "AddedConstraint",
@@ -25,7 +26,8 @@ _WORD = re.compile(
     r"""'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|"(?:[^"]|"")*"|[^\W\d][\w$]*|[\d.]+|--[^\n]*|/\*.*?\*/|\s+|.""", re.DOTALL
 )
 _NAME = r'(?:"(?:[^"]|"")*"|[^\W\d][\w$]*)'
-_TABLE = rf"{_NAME}(?:\.{_NAME})?"
+TABLE = rf"{_NAME}(?:\.{_NAME})?"
+"""The pattern of a table's name, as written."""
 
 
 class _Piece(NamedTuple):
@@ -108,11 +110,11 @@ def split(sql: str) -> list[str]:
 def read(statement: str) -> AlteredTable | CreatedIndex | None:
     """Take a statement apart; None for one of another form."""
     index = re.fullmatch(
-        rf"CREATE (UNIQUE )?INDEX (?:IF NOT EXISTS )?({_NAME}) ON ({_TABLE}) (.*)", statement, re.DOTALL | re.IGNORECASE
+        rf"CREATE (UNIQUE )?INDEX (?:IF NOT EXISTS )?({_NAME}) ON ({TABLE}) (.*)", statement, re.DOTALL | re.IGNORECASE
     )
     if index:
         return CreatedIndex(index[2], index[3], index[4], bool(index[1]))
-    altered = re.fullmatch(rf"ALTER TABLE ({_TABLE}) (.*)", statement, re.DOTALL | re.IGNORECASE)
+    altered = re.fullmatch(rf"ALTER TABLE ({TABLE}) (.*)", statement, re.DOTALL | re.IGNORECASE)
     if not altered:
         return None
     return AlteredTable(altered[1], tuple(_action(text) for text in _at_commas(altered[2])))

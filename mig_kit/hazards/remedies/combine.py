@@ -19,7 +19,7 @@ __all__ = ["Combined", "combined_remedy"]
 
 # What is done to an operation, the first that fits; the code that it runs is rewritten before.
 _EDITS = ("MK402", "MK403", "MK404")
-_WHOLE = ("MK301", "MK303", "MK305", "MK307", "MK308", "MK309", "MK202", "MK215")
+_WHOLE = ("MK301", "MK303", "MK305", "MK307", "MK308", "MK309", "MK202", "MK209", "MK210", "MK215")
 _DIVIDE = ("MK214", "MK217", "MK405")
 # Decided by a person: that there is nothing to take back, that a rule can wait for the next release.
 _NOT_BY_ITSELF = ("MK401", "MK312")

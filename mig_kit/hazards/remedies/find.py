@@ -60,6 +60,11 @@ def _default_stays(work: Work) -> list[Step]:
     return steps
 
 
+DEFAULT_NOTE = (
+    "Django 5.0 and later can leave the default in the database for good: give the field a db_default as well, and "
+    "nothing is left for the next release."
+)
+
 # What gives each row a value of its own, as the database can do it.
 IN_SQL = {
     "uuid.uuid4": "gen_random_uuid()",
@@ -102,6 +107,8 @@ REMEDIES: Mapping[str, Way] = {
     "MK205": Way(_TRIED, safe_steps),
     "MK206": Way(_TRIED, safe_steps),
     "MK207": Way("The constraint's index is built while reads and writes go on", safe_steps),
+    "MK209": Way("The column is filled beside its indexes and takes their place", by_a_copy, notes=(TYPE_NOTE,)),
+    "MK210": Way("The column is filled beside its constraints, tried meanwhile", by_a_copy, notes=(TYPE_NOTE,)),
     "MK211": Way("The column's statistics are gathered anew right after its type has changed", _analyzed),
     "MK213": Way("The column comes empty, and its rows are filled in batches", safe_steps),
     "MK214": Way(_DIVIDED, _alone, _alone),
@@ -112,7 +119,9 @@ REMEDIES: Mapping[str, Way] = {
     "MK301": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
     "MK303": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
     "MK305": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
-    "MK306": Way("The database keeps the default until the next release", _default_stays, notes=(LATER_NOTE,)),
+    "MK306": Way(
+        "The database keeps the default until the next release", _default_stays, notes=(LATER_NOTE, DEFAULT_NOTE)
+    ),
     "MK307": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
     "MK308": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
     "MK309": Way(_RELEASES, in_two_releases, notes=(LATER_NOTE,)),
