@@ -20,6 +20,8 @@ from mig_kit import errors
 from mig_kit.hazards.assessment import Assessment
 from mig_kit.hazards.finding import Severity
 from mig_kit.postgres import connect
+from mig_kit.record import RunFolder
+from mig_kit.runbook import Runbook
 from mig_kit.steps.check_plan import check_plan
 from mig_kit.steps.preview import preview
 from mig_kit.steps.target import open_target
@@ -258,6 +260,28 @@ def test_the_preview_carries_what_each_statement_locks_and_does(opened: Opened) 
     assert {each.id for each in plan.assessment.findings} == {"MK201", "MK214"}
     assert preview(opened.target).assessment is None
     assert preview(opened.target, "blog", "0004", backwards=True, hazards=True).assessment is None
+
+
+def test_the_journal_keeps_what_was_told(opened: Opened) -> None:
+    write_index(opened.project)
+    run = RunFolder.create(opened.project.root, "check")
+    rb = Runbook(opened.target, run=run)
+    told = rb.check()
+    rb.preview()
+    entries = [json.loads(line) for line in run.journal.path.read_text("utf-8").splitlines()]
+    kept = [each for each in entries if "assessment" in json.dumps(each)]
+    assert len(kept) == 2
+    assert all('"MK201"' in json.dumps(each) for each in kept)
+    assert "1 migrations, 1 hazards" in json.dumps(kept[0])
+    assert told.hazards
+
+
+def test_a_hazard_comes_with_the_code_to_write_instead(opened: Opened) -> None:
+    write_index(opened.project)
+    (finding,) = check_plan(opened.target).hazards
+    assert "AddIndexConcurrently(" in finding.code
+    assert "atomic = False" in finding.code
+    assert finding.as_json()["hint"] == f"{finding.hint}\n\n{finding.code}"
 
 
 def test_refuses_what_it_cannot_mean(opened: Opened, project: Copy) -> None:

@@ -15,6 +15,7 @@ import pytest
 from mig_kit.hazards.assessment import AssessedStatement
 from mig_kit.hazards.catalog import Catalog, load_catalog
 from mig_kit.hazards.locks import LockMode, strongest
+from mig_kit.hazards.statement import classify_one
 from mig_kit.postgres import Connection, connect
 from mig_kit.postgres.observe import Observation, Watch
 from mig_kit.steps.check_plan import check_plan
@@ -138,3 +139,20 @@ def test_the_statements_are_those_of_django_with_the_database(site: CaseSite, ca
     asked = site.target.ask("sql", migrations=[["shop", name]])[0]
 
     assert texts(replayed) == texts(asked)
+
+
+@pytest.mark.parametrize(
+    "statement", ["VACUUM (FULL) shop_small", "VACUUM FULL ANALYZE shop_small", "VACUUM shop_small"]
+)
+def test_a_vacuum_does_what_is_claimed(site: CaseSite, statement: str) -> None:
+    with closing(connect(site.fresh())) as conn:
+        facts = classify_one(statement, load_catalog(conn, ["shop_small"]))
+        conn.execute("DELETE FROM shop_small_peers; DELETE FROM shop_small WHERE id % 2 = 0")
+        watch = Watch(conn)
+        conn.execute(statement.encode())
+        seen = watch.step(full=True)
+    rewrites = "FULL" in statement
+    assert (seen.rewritten == ("shop_small",)) is rewrites
+    assert ("rewrite:shop_small" in {str(work) for work in facts.work}) is rewrites
+    assert facts.lock_on("shop_small") is (LockMode.ACCESS_EXCLUSIVE if rewrites else LockMode.SHARE_UPDATE_EXCLUSIVE)
+    assert not facts.transactional
