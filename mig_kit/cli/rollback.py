@@ -15,6 +15,7 @@ from mig_kit.cli.waiting import Wait, waiting_options
 from mig_kit.cli.words import count, for_terminal
 
 if TYPE_CHECKING:
+    from mig_kit.runbook import Runbook
     from mig_kit.steps.rollback import RollbackPlan
 
 __all__ = ["rollback"]
@@ -25,6 +26,9 @@ __all__ = ["rollback"]
 @click.argument("name")
 @click.option("--confirm", metavar="DATABASE", help="The database's name: do what was shown.")
 @click.option("--sql", "with_sql", is_flag=True, help="Show the SQL of the way back, too.")
+@click.option(
+    "--rehearse", is_flag=True, help="Go back on a restored copy of the latest backup, and say how that went."
+)
 @waiting_options
 @reason_options
 @project_options
@@ -35,13 +39,15 @@ def rollback(
     name: str,
     confirm: str | None,
     with_sql: bool,
+    rehearse: bool,
     acknowledged: Sequence[str],
     overridden: Sequence[str],
 ) -> int:
     """Take the migrations of APP after NAME back; zero for NAME takes all of them.
 
     Without --confirm it shows what would run, the data that will be lost and what has to hold, and changes nothing.
-    With the name of the database, in every stage, it does it. Exits with 2 where something is irreversible.
+    With the name of the database, in every stage, it does it. Exits with 2 where something is irreversible, with 1
+    where --rehearse did not pass.
     """
     from mig_kit.cli.output import show_json, show_line, show_table
     from mig_kit.cli.plain import to_plain
@@ -50,6 +56,8 @@ def rollback(
     acknowledge, override = reasons(acknowledged, "ID"), reasons(overridden, "GATE")
     with session.runbook(record=True) as rb:
         record = str(rb.run.path) if rb.run is not None else None
+        if rehearse:
+            return _rehearsed(session, rb, app, name)
         try:
             result = rb.rollback(app, name, confirm, acknowledge=acknowledge, override=override, **wait)
         except errors.ApplyFailed as exc:
@@ -80,6 +88,20 @@ def rollback(
         )
         show_line(f"\n{count(len(result.applied.migrations), 'migration')} taken back.")
     return Exit.FINE
+
+
+def _rehearsed(session: Session, rb: Runbook, app: str, name: str) -> int:
+    from mig_kit.cli.output import show_frame, show_json, show_line
+    from mig_kit.cli.plain import to_plain
+
+    result = rb.rehearse_rollback(app, name)
+    if session.as_json:
+        show_json({**session.facts(rb), "ok": result.ok, **to_plain(result)})
+    else:
+        show_frame(result.to_frame())
+        words = "passed" if result.ok else f"stopped at {result.failed}"
+        show_line(f"\nThe way back {words} on {result.backup}, restored on {result.scratch}.")
+    return Exit.FINE if result else Exit.FOUND
 
 
 def _document(plan: RollbackPlan) -> dict[str, object]:

@@ -29,6 +29,7 @@ _CALLS = (
     (re.compile(r"\bscratch=… / (--\w+)"), r"\1"),
     (re.compile(r"\bwithout_extensions=True"), "--without-extensions"),
     (re.compile(r"rb\.backups\(\)"), "mig-kit backup --list"),
+    (re.compile(r"rb\.rehearse_rollback\('([^']+)', '([^']+)'\)"), r"mig-kit rollback \1 \2 --rehearse"),
     (re.compile(r"rb\.merge\(\)"), "manage.py makemigrations --merge"),
     (re.compile(r"rb\.rollback\('([^']+)', the migration before it\)"), r"mig-kit rollback \1 to the one before it"),
     (re.compile(r"rb\.history\(\)"), "mig-kit query 'SELECT * FROM django_migrations ORDER BY id'"),

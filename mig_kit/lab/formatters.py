@@ -21,6 +21,7 @@ from mig_kit.steps.generate import Generated
 from mig_kit.steps.preflight import Preflight
 from mig_kit.steps.preview import SqlPlan
 from mig_kit.steps.rehearse import Rehearsal
+from mig_kit.steps.rehearse_rollback import RollbackRehearsal
 from mig_kit.steps.restore import RestoredBackup
 from mig_kit.steps.review import ModelChanges
 from mig_kit.steps.rollback import RollbackPlan, RolledBack
@@ -50,6 +51,7 @@ _VIEWS: dict[type, Callable[[Any], View]] = {
     RestoredBackup: views.restored_view,
     RollbackPlan: views.rollback_view,
     RolledBack: views.rolled_back_view,
+    RollbackRehearsal: views.rollback_rehearsal_view,
     Runbook: views.runbook_view,
     Safer: views.safer_view,
     SqlPlan: views.sql_view,

@@ -227,6 +227,7 @@ class Gated:
                 gate_facts.REHEARSED,
                 database_key(self.target),
                 plan=plan.lines,
+                backwards=False,
                 backup=backup.checksum,
                 backup_name=result.backup,
                 passed=result.ok,

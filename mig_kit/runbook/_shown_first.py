@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from mig_kit import errors
 from mig_kit.runbook._gated import Gated
 from mig_kit.steps import apply as apply_step
-from mig_kit.steps import gate_judge
+from mig_kit.steps import gate_facts, gate_judge
+from mig_kit.steps.backup import Backup
 from mig_kit.steps.fake import AGREES, Faked, FakePlan, initial_name, plan_fake, record_fake
+from mig_kit.steps.gate_facts import database_key
 from mig_kit.steps.merge import merge
-from mig_kit.steps.plan_hash import HashedPlan
+from mig_kit.steps.plan_hash import HashedPlan, hash_plan
+from mig_kit.steps.rehearse_rollback import RollbackRehearsal, rehearse_rollback
 from mig_kit.steps.rollback import RollbackPlan, RolledBack, plan_rollback, roll_back, rollback_points
 
 if TYPE_CHECKING:
@@ -81,6 +84,42 @@ class ShownFirst(Gated):
             outcome["summary"] = f"{len(result.applied.migrations)} migrations taken back"
             outcome["migrations"] = [str(each) for each in result.applied.migrations]
             return result
+
+    def rehearse_rollback(self, app: str, name: str, *, other_databases: bool = False) -> RollbackRehearsal:
+        """Take the migrations of ``app`` after ``name`` back on a restored copy, and return how that went.
+
+        The copy is of the latest verified backup, which has to be of the database as it is now; that is not touched.
+        """
+        with (
+            self._step("rehearse rollback", app=app, name=name) as outcome,
+            self.interaction.progress("rehearse") as progress,
+        ):
+            plan = hash_plan(self.target, app, name)
+            result = rehearse_rollback(self.target, app, name, other_databases=other_databases, progress=progress)
+            self._note_way_back(plan, result)
+            how = f"stopped at {result.failed}: {result.error}" if result.failed else "passed"
+            outcome["summary"] = f"{len(result.planned)} migrations on {result.backup}: {how}"
+            return result
+
+    def _note_way_back(self, plan: HashedPlan, result: RollbackRehearsal) -> None:
+        """Keep how it came out, unless a file was edited meanwhile."""
+        backup = Backup.read(self.target.backups_folder / result.backup)
+        files = {str(each): each.file_sha256 for each in plan.migrations}
+        same = all(files.get(str(each)) == each.sha256 for each in result.migrations)
+        if backup is None or not same or [*files] != [str(each) for each in result.planned]:
+            return
+        self.facts.add(
+            gate_facts.REHEARSED,
+            database_key(self.target),
+            plan=plan.lines,
+            backwards=True,
+            backup=backup.checksum,
+            backup_name=result.backup,
+            passed=result.ok,
+            mode="the way back",
+            points=[],
+            migrations={},
+        )
 
     def fake(self, app: str, name: str, confirm: str | None = None, *, reason: str = "") -> FakePlan | Faked:
         """Record the migrations of ``app`` up to ``name`` as applied without running them; backwards, as not applied.

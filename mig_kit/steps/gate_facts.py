@@ -31,7 +31,9 @@ OVERRIDDEN = "gate overridden"
 """gate, step, plan (sha256), reason. Kept for the record; it opens nothing in another session."""
 
 REHEARSED = "plan rehearsed"
-"""plan (lines), backup (checksum), backup_name, passed, mode, points, migrations ({label: [file_sha256, way back]})."""
+"""plan (lines), backwards, backup (checksum), backup_name, passed, mode, points, migrations ({label: [file, back]}).
+
+The last says of each that ran forwards how its own way back went, by the hash of its file."""
 
 REVIEWED = "plan shown"
 """step ("apply" or the one that shows its own plan), plan (lines): somebody was shown the SQL of each of these."""

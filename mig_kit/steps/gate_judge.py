@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from mig_kit import errors
 from mig_kit.steps import gate_facts, gate_points
+from mig_kit.steps._gate_seen import Seen
 from mig_kit.steps.check_plan import check_plan
 from mig_kit.steps.gate_facts import Fact, Facts, database_key
-from mig_kit.steps.gate_looks import Look, Seen
+from mig_kit.steps.gate_looks import Look
 from mig_kit.steps.gate_points import OLD_CODE, Point
 from mig_kit.steps.gates import Gate, Gates, GateState, gates_of, overridable, required_at
 from mig_kit.steps.plan_hash import HashedPlan
@@ -46,7 +47,7 @@ def plan_points(target: Target, facts: Facts, plan: HashedPlan, app: str | None,
         return ()
     derived = gate_points.points_of(check_plan(target, app, name))
     for fact in facts.of(gate_facts.REHEARSED, database_key(target)):
-        if [list(each) for each in fact.data["plan"]] == plan.lines:
+        if not fact.data["backwards"] and [list(each) for each in fact.data["plan"]] == plan.lines:
             return gate_points.joined(derived, [Point.from_fact(each) for each in fact.data["points"]])
     return gate_points.joined(derived, None)
 

@@ -16,26 +16,18 @@ from mig_kit.postgres.migration_lock import current_holder
 from mig_kit.postgres.pooling import find_pooling
 from mig_kit.record import verify
 from mig_kit.steps import gate_facts, gates
+from mig_kit.steps._gate_seen import Seen, some
 from mig_kit.steps.gate_backup import Judged, judge_backups, moment_of, rest_of
 from mig_kit.steps.gate_facts import Fact, Facts
 from mig_kit.steps.gate_points import OLD_CODE, Point
+from mig_kit.steps.gate_rehearsal import look_at_rehearsals
 from mig_kit.steps.plan_hash import HashedPlan
 from mig_kit.steps.target import Target
 
 if TYPE_CHECKING:
     from mig_kit.record import Journal
 
-__all__ = ["Look", "Seen"]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """State how one gate was found: open or not, the evidence as a sentence, its time, and what to run next."""
-
-    open: bool
-    evidence: str
-    when: datetime | None = None
-    next: str = ""
+__all__ = ["Look"]
 
 
 NOTHING = "Nothing is pending: there is no plan to ask it of."
@@ -102,9 +94,9 @@ class Look:
             others = {label for label, _sha in shown}
             changed = [str(each) for each in missing if str(each) in others]
             words = (
-                f"What was shown of {_some(changed)} is not what it is now: the file, or the SQL from it, was changed."
+                f"What was shown of {some(changed)} is not what it is now: the file, or the SQL from it, was changed."
                 if changed
-                else f"Nobody was shown what {_some([str(each) for each in missing])} would run."
+                else f"Nobody was shown what {some([str(each) for each in missing])} would run."
             )
             return Seen(False, words, next=shows)
         oldest = min((shown[str(each), each.sha256] for each in self.plan.migrations), key=lambda fact: fact.at)
@@ -130,56 +122,15 @@ class Look:
         return Seen(False, words, newest.backup.started, opens)
 
     def rehearsed(self) -> Seen:
-        """This very plan passed on a backup that counts; of a way back, each migration's, with the file as it is."""
+        """This very plan passed on a backup that counts."""
         if not self.plan:
             return Seen(True, NOTHING)
-        opens = f"rb.rehearse({self.scope})" if self.step == "apply" else ""
+        opens = f"rb.{'rehearse_rollback' if self.plan.backwards else 'rehearse'}({self.scope})"
         if trouble := self._unusable():
             return Seen(False, trouble, next=opens)
+        counting = {each.backup.checksum for each in self._backups() if each.counts}
         facts = self.facts.of(gate_facts.REHEARSED, self.database)
-        return self._way_back(facts) if self.plan.backwards else self._forwards(facts, opens)
-
-    def _forwards(self, facts: Sequence[Fact], opens: str) -> Seen:
-        counting = {each.backup.checksum: each for each in self._backups() if each.counts}
-        wanted = [self.plan.lines] + ([[*map(list, each.data["plan"])] for each in self._begun])
-        own = [each for each in facts if [*map(list, each.data["plan"])] in wanted]
-        for fact in own:
-            if not fact.data["passed"]:
-                return Seen(
-                    False, f"This plan was rehearsed on {fact.data['backup_name']} and did not pass.", fact.at, opens
-                )
-            if fact.data["backup"] in counting:
-                part = [*map(list, fact.data["plan"])] != self.plan.lines
-                rest = " It is the rest of that plan, whose beginning is applied." if part else ""
-                words = f"Passed on {fact.data['backup_name']} ({fact.data['mode']}), by {fact.by}.{rest}"
-                return Seen(True, words, fact.at)
-        if own:
-            words = f"This plan passed on {own[0].data['backup_name']}, which does not count any more."
-            return Seen(False, words, own[0].at, f"rb.backup(), then {opens}")
-        labels = [str(each) for each in self.plan.migrations]
-        like = next((each for each in facts if [label for label, _sha in each.data["plan"]] == labels), None)
-        if like is not None:
-            now = {sha for _label, sha in self.plan.lines}
-            changed = [label for label, sha in like.data["plan"] if sha not in now]
-            words = f"{_some(changed)} was changed after the rehearsal: the file, or the SQL from it, is another one."
-            return Seen(False, words, like.at, opens)
-        return Seen(False, "This plan was never rehearsed.", next=opens)
-
-    def _way_back(self, facts: Sequence[Fact]) -> Seen:
-        used: list[Fact] = []
-        for each in self.plan.migrations:
-            fact = next((fact for fact in facts if str(each) in fact.data["migrations"]), None)
-            file, outcome = fact.data["migrations"][str(each)] if fact is not None else ("", "")
-            if fact is None or file != each.file_sha256 or not file:
-                words = f"The way back of {each} was never rehearsed" + (" as its file is now." if fact else ".")
-                return Seen(False, words, None, f"rb.override({gates.REHEARSED!r}, reason='…')")
-            if outcome != "done":
-                words = f"The way back of {each} was rehearsed and did not pass: {outcome}."
-                return Seen(False, words, fact.at, f"rb.override({gates.REHEARSED!r}, reason='…')")
-            used.append(fact)
-        oldest = min(used, key=lambda fact: fact.at)
-        words = f"Each way back passed when its migration was rehearsed, on {oldest.data['backup_name']}."
-        return Seen(True, words, oldest.at)
+        return look_at_rehearsals(self.plan, facts, begun=self._begun, counting=counting, opens=opens)
 
     def answered(self, *, old_code: bool) -> Seen:
         """Nothing is to be resolved, or somebody gave a reason for each."""
@@ -262,8 +213,3 @@ class Look:
         with contextlib.suppress(psycopg.Error):
             return [each.backup.checksum for each in self._backups() if each.counts]
         return []
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,11 @@ def test_a_rollback_shows_what_is_lost_and_goes_with_the_name(own_demo: Demo, cl
         "Error: The name of the database has to be typed, and 'contact' was given.\nNext: mig-kit rollback contact "
         f"0003 --confirm 'portfolio', when {own_demo.database.safe} is the one you mean\n",
     )
+    assert cli("backup", *where, root=own_demo.root).code == 0
+    tried = cli("rollback", "contact", "0003", "--rehearse", *where, root=own_demo.root)
+    assert tried.code == 0
+    assert re.search(r"^contact\.0004_subscriber +taken back ", tried.out, re.MULTILINE)
+    assert "\nThe way back passed on portfolio-" in tried.out
     done = cli("rollback", "contact", "0003", "--confirm", "portfolio", *where, root=own_demo.root)
     assert done.code == 0
     assert done.out.endswith("\n1 migration taken back.\n")

@@ -25,6 +25,7 @@ NAMES = (
     "overridden",
     "nothing asked",
     "shown",
+    "rehearsed",
     "irreversible",
     "taken back",
     "nothing to take back",
@@ -55,7 +56,10 @@ def results(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Ite
         found["nothing asked"] = rb.gates()
         found["irreversible"] = rb.rollback("blog", "0003")
         found["shown"] = rb.rollback("contact", "0003")
-        for gate in ("backed up", "rehearsed", "hazards", "old code"):
+        rb.backup()
+        found["rehearsed"] = rb.rehearse_rollback("contact", "0003")
+        found["shown"] = rb.rollback("contact", "0003")
+        for gate in ("hazards", "old code"):
             rb.override(gate, "a copy of a copy")
         found["taken back"] = rb.rollback("contact", "0003", confirm=name)
         found["nothing to take back"] = rb.rollback("contact", "0003")
@@ -114,6 +118,8 @@ def test_a_rollback_shows_what_is_lost_before_how_to_do_it(results: dict[str, An
     assert refused.startswith("No way back for blog to 0003: something on the way is irreversible ")
     assert "mig-kit restore" in refused
     assert "To do it" not in refused
+    rehearsed = text(results, shell, "rehearsed")
+    assert rehearsed.startswith("The way back of contact to 0003 passed on a copy: 1 migration ")
     assert text(results, shell, "taken back").startswith("Taken back: 1 migration in ")
 
 

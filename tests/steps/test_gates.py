@@ -363,7 +363,7 @@ def test_the_rest_of_a_plan_that_stopped_counts_with_what_it_was_begun_with(proj
     with production(project) as rb:
         found = rb.gates()
         assert closed(found) == set()
-        assert evidence(found, "rehearsed").endswith("It is the rest of that plan, whose beginning is applied.")
+        assert evidence(found, "rehearsed").endswith("It is the rest of that plan, whose beginning is done.")
         assert evidence(found, "backed up and verified").endswith(
             "(the plan that was begun with it has changed the schema since)."
         )

@@ -376,9 +376,65 @@ def test_a_way_back_whose_file_was_edited_since_was_not_rehearsed(project: Copy)
         shown = rb.rollback("blog", "0004")
         assert isinstance(shown, RollbackPlan)
         assert shown.gates is not None
-        assert shown.gates.gate("rehearsed").evidence == (
-            "The way back of blog.0005_views was never rehearsed as its file is now."
+        gate = shown.gates.gate("rehearsed")
+        assert (gate.evidence, gate.next) == (
+            "This plan was never rehearsed.",
+            "rb.rehearse_rollback('blog', '0004')",
         )
+
+
+def test_a_way_back_that_was_never_rehearsed_is_rehearsed_on_a_copy_of_now(project: Copy) -> None:
+    """Applied long ago, by other means: the gate could be overridden, and nothing else."""
+    name = project.database.dbname
+    with production(project) as rb:
+        with pytest.raises(errors.BackupError):
+            rb.rehearse_rollback("blog", "0002")
+        rb.backup()
+        shown = rb.rollback("blog", "0002")
+        assert isinstance(shown, RollbackPlan)
+        assert shown.gates is not None
+        assert shown.gates.gate("rehearsed").evidence == "This plan was never rehearsed."
+        result = rb.rehearse_rollback("blog", "0002")
+        assert [str(each) for each in result.migrations] == [f"blog.{LAST}", "blog.0003_fill_reading_minutes"]
+        assert list(result.to_frame()["state"]) == ["taken back", "taken back"]
+        assert f"blog.{LAST}" in project.applied()
+        shown = rb.rollback("blog", "0002")
+        assert isinstance(shown, RollbackPlan)
+        assert shown.gates is not None
+        assert shown.gates.gate("rehearsed").evidence.startswith(f"Passed on {result.backup} (the way back), by ")
+        # Another way back was not, and what is said of a way back is not said of a way there.
+        other = rb.rollback("blog", "0003")
+        assert isinstance(other, RollbackPlan)
+        assert other.gates is not None
+        assert other.gates.gate("rehearsed").evidence == "This plan was never rehearsed."
+        again = rb.rollback("blog", "0002")
+        assert isinstance(again, RollbackPlan)
+        assert again.gates is not None
+        answers = {each.id: "known" for each in again.gates.points}
+        assert rb.rollback("blog", "0002", confirm=name, acknowledge=answers)
+        assert "rehearsed" in closed(rb.gates())
+
+
+def test_a_way_back_that_fails_on_the_copy_opens_nothing(project: Copy) -> None:
+    one = "[migrations.AddField('post', 'motto', models.CharField(max_length=5, null=True))]"
+    empty_migration(project, "blog", "0005_motto", LAST, one)
+    wide = "[migrations.AlterField('post', 'motto', models.CharField(max_length=50, null=True))]"
+    empty_migration(project, "blog", "0006_wide", "0005_motto", wide)
+    empty_migration(project, "blog", "0007_last", "0006_wide")
+    with closing(open_target(project.root)) as target:
+        apply(target)
+    project.run("UPDATE blog_post SET motto = 'too long' WHERE id = 1")
+    with production(project) as rb:
+        rb.backup()
+        result = rb.rehearse_rollback("blog", "0005")
+        assert not result
+        assert (result.failed, len(result.migrations)) == ("blog.0006_wide", 1)
+        assert "value too long for type character varying(5)" in result.error
+        shown = rb.rollback("blog", "0005")
+        assert isinstance(shown, RollbackPlan)
+        assert shown.gates is not None
+        assert shown.gates.gate("rehearsed").evidence.endswith(" and did not pass.")
+    assert "blog.0007_last" in project.applied()
 
 
 def test_an_irreversible_way_is_shown_and_refused_whatever_is_typed(project: Copy) -> None:

@@ -10,7 +10,7 @@ from mig_kit.lab.views.fake import fake_view, faked_view
 from mig_kit.lab.views.gates import gates_view
 from mig_kit.lab.views.generated import generated_view
 from mig_kit.lab.views.rehearsal import rehearsal_view
-from mig_kit.lab.views.rollback import rollback_view, rolled_back_view
+from mig_kit.lab.views.rollback import rollback_rehearsal_view, rollback_view, rolled_back_view
 from mig_kit.lab.views.safer import safer_view
 from mig_kit.lab.views.session import criteria_view, finished_view, preflight_view, runbook_view, traceback_view
 from mig_kit.lab.views.sql import sql_view
@@ -33,6 +33,7 @@ __all__ = [
     "preflight_view",
     "rehearsal_view",
     "restored_view",
+    "rollback_rehearsal_view",
     "rollback_view",
     "rolled_back_view",
     "runbook_view",

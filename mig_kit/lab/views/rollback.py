@@ -17,15 +17,16 @@ from mig_kit.lab.blocks import (
     state,
     strong,
 )
-from mig_kit.lab.views.applied import applied_view
+from mig_kit.lab.views.applied import applied_view, milliseconds
 from mig_kit.lab.views.assessment import assessment_view
 from mig_kit.lab.views.gates import gate_blocks
 from mig_kit.lab.views.session import plural
 from mig_kit.lab.views.sql import sql_view
 from mig_kit.steps.data_loss import DataLoss
+from mig_kit.steps.rehearse_rollback import RollbackRehearsal
 from mig_kit.steps.rollback import RollbackPlan, RolledBack
 
-__all__ = ["rollback_view", "rolled_back_view"]
+__all__ = ["rollback_rehearsal_view", "rollback_view", "rolled_back_view"]
 
 _MOST = 200
 
@@ -90,6 +91,27 @@ def _losses(losses: tuple[DataLoss, ...]) -> list[Block]:
 
 def _number(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
+
+
+def rollback_rehearsal_view(result: RollbackRehearsal) -> View:
+    """Return how far a way back went on a copy, and why no further."""
+    count = plural(len(result.planned), "migration")
+    title = Title(f"The way back of {result.app} to {result.name} passed on a copy: {count}", "good")
+    if not result.ok:
+        title = Title(f"The way back of {result.app} to {result.name} stopped at {result.failed}, on a copy", "bad")
+    ran = {str(each): each for each in result.migrations}
+    rows: list[tuple[Phrase, ...]] = []
+    for each in map(str, result.planned):
+        done = ran.get(each)
+        if done is not None:
+            rows.append((code(each), state("ok"), milliseconds(done.ms), f"{done.statements:,}", ""))
+        elif each == result.failed:
+            rows.append((code(each), state("failed"), "", "", result.error))
+        else:
+            rows.append((code(each), state("not begun"), "", "", ""))
+    columns = ("migration", "state", "time", "statements", "why")
+    caption = f"On {result.backup}, restored on {result.scratch}, from {result.started:%Y-%m-%d %H:%M:%S} UTC"
+    return View((title, Table(caption, columns, limited(rows, _MOST, "to_frame()"), frozenset({2, 3}))))
 
 
 def rolled_back_view(result: RolledBack) -> View:
