@@ -94,7 +94,7 @@ def restore(
             with interrupted_later():
                 _clear(conn, info, before, name)
             raise
-    notes = list(plan.notes)
+    notes = [*plan.notes, *_never_restored(archive)]
     if without_data:
         notes.append(f"Restored without their rows: {', '.join(sorted(without_data))}.")
     if added:
@@ -110,6 +110,13 @@ def restore(
         left_out=tuple(plan.left_out.values()),
         notes=tuple(notes),
     )
+
+
+def _never_restored(archive: Archive) -> list[str]:
+    """A copy that published, or that fed on the source's publications, would be more than a copy."""
+    kinds = ("PUBLICATION", "SUBSCRIPTION")
+    found = {kind: sum(each.text.startswith(f"{kind} - ") for each in archive.entries) for kind in kinds}
+    return [f"Not restored: {count} {kind.lower()}s." for kind, count in found.items() if count]
 
 
 def _refuse(conn: Connection, info: ConnectionInfo, source: DatabaseIdentity | None) -> None:

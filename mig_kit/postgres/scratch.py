@@ -47,6 +47,7 @@ class Scratch:
         self._pid = os.getpid()
         self._made: dict[str, ConnectionInfo] = {}
         self._kept: dict[str, tuple[ConnectionInfo, Any]] = {}
+        self._notes: dict[str, tuple[str, ...]] = {}
         with contextlib.closing(connect(info)) as conn:
             self.server_version = server_version(conn)
             self.system = identify(conn).system
@@ -81,9 +82,16 @@ class Scratch:
     def create(self, like: Archive | None = None) -> ConnectionInfo:
         """Make an empty database, with the encoding and locale of the dumped one where the server has that locale.
 
-        Else one that knows the same letters and sorts by code point. Raises DatabaseError.
+        Else one that knows the same letters and sorts by code point, and ``notes_on`` says so. Raises DatabaseError.
         """
-        return self._make(lambda conn, name: create_like(conn, name, like))
+        said: list[str] = []
+        info = self._make(lambda conn, name: said.append(create_like(conn, name, like)))
+        self._notes[info.dbname] = tuple(filter(None, said))
+        return info
+
+    def notes_on(self, info: ConnectionInfo) -> tuple[str, ...]:
+        """Return what is not as it was asked for in a database that was made here, a sentence each."""
+        return self._notes.get(info.dbname, ())
 
     def copy(self, template: ConnectionInfo) -> ConnectionInfo:
         """Make a copy of a database of this scratch server; nobody may be connected to it meanwhile."""

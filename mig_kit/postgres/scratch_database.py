@@ -15,6 +15,7 @@ __all__ = ["copy_database", "create_like", "drop_database", "new_name", "sweep_d
 
 _PREFIX = "mig_kit_scratch_"
 _NAME = re.compile(_PREFIX + r"([0-9a-f]{8}_\d+_[0-9a-f]+)_\d+")
+_NAMED = ("LOCALE", "LC_COLLATE", "LC_CTYPE", "ICU_LOCALE", "BUILTIN_LOCALE")
 _LOCALE = re.compile(
     r" (ENCODING|LOCALE_PROVIDER|LOCALE|LC_COLLATE|LC_CTYPE|ICU_LOCALE|ICU_RULES|BUILTIN_LOCALE) = '((?:[^']|'')*)'|"
     r" (LOCALE_PROVIDER) = (\w+)"
@@ -26,25 +27,29 @@ def new_name(number: int) -> str:
     return f"{_PREFIX}{owner_token()}_{number}"
 
 
-def create_like(conn: Connection, name: str, archive: Archive | None) -> None:
+def create_like(conn: Connection, name: str, archive: Archive | None) -> str:
     """Make an empty database with the encoding and locale of the dumped one, where the server has that locale.
 
-    A locale it lacks is replaced by one that knows the same letters and sorts by code point. Raises psycopg.Error.
+    A locale it lacks is replaced by one that knows the same letters and sorts by code point; the sentence returned says
+    so, '' where it was not. Raises psycopg.Error.
     """
     wanted = _locale_of(archive)
     encoding = {option: value for option, value in wanted.items() if option == "ENCODING"}
     neutral = {"LC_COLLATE": "C", "LC_CTYPE": "C.UTF-8"}
     if conn.info.server_version >= 170000:
         neutral = {"LOCALE_PROVIDER": "builtin", "BUILTIN_LOCALE": "C.UTF-8", "LOCALE": "C"}
-    for options in (wanted, {**encoding, **neutral}):
+    lacks = ", ".join(dict.fromkeys(value for option, value in wanted.items() if option in _NAMED))
+    replaced = f"The scratch server lacks the locale {lacks}: the copy sorts by code point."
+    for options, said in ((wanted, ""), ({**encoding, **neutral}, replaced)):
         try:
             conn.execute(_create(name, sql.SQL("template0"), options))
-            return
+            return said
         except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
             raise
         except psycopg.Error:
             continue
     conn.execute(_create(name, sql.SQL("template0"), {**encoding, "LC_COLLATE": "C", "LC_CTYPE": "C"}))
+    return replaced
 
 
 def copy_database(conn: Connection, name: str, template: str) -> None:

@@ -153,7 +153,7 @@ def scratch_restore(
         yield Restored(
             scratch=server,
             database=database,
-            notes=result.notes,
+            notes=(*server.notes_on(database), *result.notes),
             left_out=result.left_out,
             without_data=tuple(sorted(without_data)),
             restore_s=result.duration_s,

@@ -121,6 +121,17 @@ def test_a_kept_template_takes_no_connections_and_serves_many_copies(scratch: Sc
     assert scratch.kept("backup one") is None
 
 
+def test_one_template_is_kept_under_a_key_and_the_one_before_is_dropped(scratch: Scratch) -> None:
+    first, second = scratch.create(), scratch.create()
+    scratch.keep("backup", first)
+    scratch.keep("backup", second)
+    assert scratch.kept_keys == ("backup",)
+    assert not scratch.is_kept(first)
+    assert scratch.is_kept(second)
+    assert first.dbname not in databases(scratch.info)
+    scratch.drop(second)
+
+
 def test_has_the_encoding_and_locale_of_the_dumped_database(server: Server, scratch: Scratch, tmp_path: Path) -> None:
     server.drop_database("latin")
     run(
@@ -136,6 +147,7 @@ def test_has_the_encoding_and_locale_of_the_dumped_database(server: Server, scra
             "WHERE datname = current_database()"
         ).fetchone()
         assert row == ("LATIN1", "c", "C")
+        assert scratch.notes_on(info) == ()
     server.drop_database("latin")
 
 
@@ -148,6 +160,9 @@ def test_a_locale_that_the_server_lacks_is_replaced(
     monkeypatch.setattr(type(archive), "script", lambda *_, **__: statement)
     with scratch.database(like=archive) as made, connect(made) as conn:
         assert conn.execute("SELECT upper('ü'), pg_encoding_to_char(6)").fetchone() == ("Ü", "UTF8")
+        assert scratch.notes_on(made) == (
+            "The scratch server lacks the locale xx_YY.UTF-8: the copy sorts by code point.",
+        )
     server.drop_database("local")
 
 
