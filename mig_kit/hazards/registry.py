@@ -10,12 +10,14 @@ __all__ = ["FINDINGS"]
 FINDINGS: Mapping[str, str] = MappingProxyType(
     {
         # What the files say: check_generated
+        "MK100": "The new migrations could not be checked.",
         "MK101": "A field is narrowed: rows that do not fit make the migration fail, or are cut.",
         "MK102": "A column changes to another type: every value has to convert.",
         "MK103": "A column becomes NOT NULL: a single NULL left in it makes the migration fail.",
         "MK111": "A column, or the table of a many-to-many relation, is dropped with its values.",
         "MK112": "A table is dropped with its rows.",
         "MK113": "A field is removed and one of the same kind added: that looks like a rename.",
+        "MK120": "The migrations, with the new ones, cannot be loaded.",
         "MK121": "A migration depends on one that has no file.",
         "MK122": "A migration depends on one of another app that is not applied.",
         "MK123": "A field refers to a model whose migration is not depended on.",
