@@ -31,9 +31,10 @@ __all__ = ["check", "github_lines"]
     show_default=True,
     help="github: annotations of the migration files.",
 )
+@click.option("--code", is_flag=True, help="Show the migrations to write instead, where there are some.")
 @click.option("--no-database", is_flag=True, help="Ask no database: verdicts for tables of any size.")
 @project_options
-def check(session: Session, app: str | None, name: str | None, form: str, no_database: bool) -> int:
+def check(session: Session, app: str | None, name: str | None, form: str, code: bool, no_database: bool) -> int:
     """Tell what the pending migrations, APP's or the one migration NAME would do to a live database.
 
     Runs none of them. Exits with 1 when there is a finding of severity error or warning that no rule of the
@@ -53,11 +54,11 @@ def check(session: Session, app: str | None, name: str | None, form: str, no_dat
         for note in result.notes:
             show_note(note)
     else:
-        _show(result)
+        _show(result, code)
     return Exit.FOUND if result.hazards else Exit.FINE
 
 
-def _show(result: Assessment) -> None:
+def _show(result: Assessment, code: bool) -> None:
     from mig_kit.cli.output import show_frame, show_line, show_note
 
     if result.migrations:
@@ -68,7 +69,7 @@ def _show(result: Assessment) -> None:
         if not finding.ignored:
             show_line(f"\n{_where(finding)}{finding.severity} {finding.id}: {for_terminal(finding.message)}")
             show_line(f"  next: {for_terminal(finding.hint)}")
-            if finding.code:
+            if finding.code and code:
                 show_line("\n" + "\n".join(f"    {line}".rstrip() for line in finding.code.splitlines()))
     ignored = [finding for finding in result.findings if finding.ignored]
     if ignored:
@@ -81,6 +82,9 @@ def _show(result: Assessment) -> None:
         show_line(
             f"\n{count(len(result.migrations), 'migration')}, {count(hazards, 'hazard') if hazards else 'no hazard'}."
         )
+    instead = sum(bool(finding.code) for finding in result.findings)
+    if instead and not code:
+        show_note(f"For {count(instead, 'finding')} there are migrations to write instead: --code shows them.")
     for note in result.notes:
         show_note(f"Note: {note}")
 

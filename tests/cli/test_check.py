@@ -55,6 +55,16 @@ def test_a_hazard_is_found(cli: Cli, copy: Path) -> None:
     assert lines[-1] == "1 migration, 1 hazard."
 
 
+def test_the_code_to_write_instead_is_shown_when_asked_for(cli: Cli, copy: Path) -> None:
+    write(copy, 'migrations.AddIndex("Post", models.Index(fields=["title"], name="title_ix"))')
+    told = cli("check", "blog", "0005", "--project", copy, "--no-database", root=copy)
+    assert "AddIndexConcurrently(" not in told.out
+    assert "For 1 finding there are migrations to write instead: --code shows them." in told.err
+    shown = cli("check", "blog", "0005", "--project", copy, "--no-database", "--code", root=copy)
+    assert '\n        AddIndexConcurrently("Post", ' in shown.out
+    assert "--code" not in shown.err
+
+
 def test_one_json_document_of_the_shape_that_is_described(cli: Cli, copy: Path) -> None:
     write(copy, 'migrations.AddIndex("Post", models.Index(fields=["title"], name="title_ix"))')
     done = cli("check", "--project", copy, "--json", "--no-database", root=copy)

@@ -51,6 +51,27 @@ def test_a_large_table(site: CaseSite, case: Case) -> None:
     }
 
 
+# What was made by hand, no project's state tells of.
+MADE_BY_HAND = {
+    "collation": "an index with the column in its condition",
+    "comment": "the same",
+    "comment_only": "a CHECK of the column",
+    "viewed_type": "a view of the column",
+}
+
+
+@pytest.mark.parametrize("case", [case for case in of("Big") if case.name not in MADE_BY_HAND], ids=str)
+def test_without_a_database_nothing_is_called_safer(site18: CaseSite, case: Case) -> None:
+    (found,) = check_plan(site18.target, "shop", case.migration("Big"), ask_database=False).migrations
+    proven = case.name == "set_not_null_proven"  # by a CHECK that only the database has
+    assert str(found.lock_safety.kind) == ("unsafe" if proven else case.verdict), found.lock_safety
+    assert found.lock_safety.evidence in ("rule", "unknown")
+    assert {each.evidence for each in found.statements} <= {"rule", "unknown"}
+    told = {id: each for id, each in gravest(found).items() if each != "info"}
+    assert set(told.values()) <= {"warning"} | ({"error"} if {"MK215"} & set(told) else set())
+    assert {id for id, each in case.findings.items() if each != "info"} <= {*gravest(found), "MK217", "MK219"}
+
+
 @pytest.mark.parametrize("case", of("Big"), ids=str)
 def test_each_finding_names_table_and_lock_and_says_what_to_do(site18: CaseSite, case: Case) -> None:
     for each in checked(site18, case, "Big").findings:
