@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from mig_kit import errors
 from mig_kit.postgres import Connection, ConnectionInfo, invalid_indexes
 from mig_kit.postgres.migration_lock import MigrationLock
 from mig_kit.postgres.pooling import refuse_pooling
+from mig_kit.postgres.refusal import first_line
 from mig_kit.progress import ProgressCallback
 from mig_kit.project.client import EventCallback
 from mig_kit.record import Journal
@@ -21,7 +24,7 @@ from mig_kit.steps._apply_record import Recorder
 from mig_kit.steps._apply_watch import ApplyWatch
 from mig_kit.steps._manifest import made_by
 from mig_kit.steps.apply_journal import ApplyJournal
-from mig_kit.steps.standing import Unfinished, Way, database_facts, find_unfinished, schema_digest
+from mig_kit.steps.standing import Unfinished, Way, anchor, database_facts, find_unfinished, schema_digest
 from mig_kit.steps.target import Target
 
 __all__ = ["Checked", "Migrating", "Waiting"]
@@ -174,6 +177,15 @@ class Migrating:
 
     def _take(self, event: str, data: dict[str, Any]) -> object:
         """Take one of the worker's events in: it goes on once this has returned."""
+        try:
+            return self._taken(event, data)
+        except psycopg.Error as error:
+            raise errors.DatabaseError(
+                f"the connection that watches over it was lost: {first_line(error)}.",
+                hint="look whether the server is well, then run the step again",
+            ) from error
+
+    def _taken(self, event: str, data: dict[str, Any]) -> object:
         if self._lock is not None and not self._lock.held:
             raise self._lock_lost()
         if event == "backend":
@@ -185,7 +197,9 @@ class Migrating:
             data["sha256"] = _sha256(data["file"])
         elif event == "operation" or event.endswith(" begins"):
             if data.get("xid") and self._conn is not None:
-                data["schema"] = schema_digest(self._conn)
+                data["anchored"] = anchor(self._conn, data["xid"])
+                if not data["anchored"]:
+                    data["schema"] = schema_digest(self._conn)
             if self._watch is not None:
                 self._watch.concurrent(bool(data.get("concurrent")))
         elif event.endswith(" done") and self._watch is not None:

@@ -33,6 +33,7 @@ __all__ = [
     "Standing",
     "Unfinished",
     "Way",
+    "anchor",
     "database_facts",
     "find_unfinished",
     "schema_digest",
@@ -176,6 +177,22 @@ def database_facts(conn: Connection) -> dict[str, Any]:
     return {"system": identity.system, "oid": identity.oid, "database": identity.name, "server_started": started}
 
 
+def anchor(conn: Connection, xid: str) -> bool:
+    """Make sure that no other transaction will ever bear this number, also after a crash of the server.
+
+    A number that never reached the disk is given out again. So something with a later number is flushed there, before
+    the transaction does anything: a message in the write-ahead log, which nobody has to read. False where this role may
+    not.
+    """
+    try:
+        with conn.transaction():
+            conn.execute("SET LOCAL synchronous_commit = local")
+            conn.execute("SELECT pg_logical_emit_message(true, 'mig_kit', %s)", (f"announced {xid}",))
+    except psycopg.Error:
+        return False
+    return True
+
+
 def schema_digest(conn: Connection) -> str:
     """Return one hash of the whole schema, '' where it cannot be read within some seconds."""
     try:
@@ -315,11 +332,10 @@ class _Look:
         number = f"its transaction {entry.data['xid']}"
         if status == "aborted":
             return False, f"{number} was rolled back"
-        if status == "committed" and not self._restarted:
+        if status == "committed" and (entry.data.get("anchored") or not self._restarted):
             return True, f"{number} was committed"
         if status == "in progress":
             return None, f"{number} is still under way"
-        # After a restart of the server another transaction may bear the number of one that never reached the disk.
         before, now = str(entry.data.get("schema", "")), schema_digest(self._conn)
         if before and now and before != now:
             return True, f"{number} was committed: the schema is another one than before it"

@@ -7,18 +7,17 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
 
 import pytest
 
-from mig_kit import errors
 from mig_kit.postgres import Server
-from mig_kit.record import Entry, Journal
+from mig_kit.record import Journal
 from mig_kit.steps._migrating import Migrating
 from mig_kit.steps.apply import apply, migrate, plan
 from mig_kit.steps.resume import look, resume
 from mig_kit.steps.standing import Way
 from mig_kit.steps.target import Target
+from tests.faults.fuse import Fuse
 from tests.faults.plans import Plan, Stand, every_kind
 from tests.steps.sites import open_site
 
@@ -29,32 +28,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 def kinds(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plan]:
     with every_kind(tmp_path_factory.mktemp("killed") / "site", server, "killed") as made:
         yield made
-
-
-class Fuse(Journal):
-    """A journal at whose n-th boundary something is killed: behind an announcement, or before a confirmation."""
-
-    def __init__(self, path: Any, at: int | None, blow: Callable[[], None]) -> None:
-        super().__init__(path)
-        self.at = at
-        self.count = 0
-        self.blow = blow
-        self.where = ""
-
-    def append(self, kind: str, /, **data: object) -> Entry:
-        confirms = kind.endswith(("done", "applied", "taken back", "ended"))
-        if confirms:
-            self._boundary(f"before {kind!r}", data)
-        entry = super().append(kind, **data)
-        if not confirms:
-            self._boundary(f"behind {kind!r}", data)
-        return entry
-
-    def _boundary(self, where: str, data: Any) -> None:
-        self.count += 1
-        if self.count == self.at:
-            self.where = f"{where} {data.get('name', '')} {data.get('operation', '')} {str(data.get('sql', ''))[:40]}"
-            self.blow()
 
 
 def go(target: Target, journal: Journal, backwards: bool) -> None:
@@ -100,10 +73,7 @@ def test_of_the_worker_at_every_boundary(kinds: Plan, backwards: bool) -> None:
 
 def _killed_worker(kinds: Plan, target: Target, at: int | None, kill: Callable[[], None], backwards: bool) -> str:
     fuse = Fuse(kinds.journal("one").path, at, kill)
-    try:
-        go(target, fuse, backwards)
-    except errors.MigKitError:
-        assert fuse.where
+    fuse.burns(lambda: go(target, fuse, backwards))
     return fuse.where
 
 
@@ -124,7 +94,7 @@ def _killed_kernel(kinds: Plan, at: int | None, backwards: bool) -> str:
             writer.send(fuse.where)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        fuse = Fuse(kinds.journal("one").path, at, blow)
+        fuse = Fuse(kinds.journal("one").path, at, blow, statements=False)
         with closing(open_site(kinds.site)) as own:
             go(own, fuse, backwards)
         os._exit(0)

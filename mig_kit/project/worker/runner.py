@@ -5,9 +5,11 @@ after the commit. Where a migration is atomic, it and its record are one transac
 statements that Django holds back until its end included.
 """
 
+import time
 from contextlib import ExitStack, contextmanager
 
-from .faults import Fault
+from .failure import CANCELLED, sqlstate
+from .faults import Fault, one_line
 from .parts import Parts, Place
 from .waits import Waits, has_begun, in_transaction, run
 
@@ -46,6 +48,8 @@ class Runner:
         self.resume = resume or {}
         self.active = False
         self.parts = None
+        self.statement_timeout = 0.0
+        self._cancelled_after = 0.0
 
     @contextmanager
     def installed(self):
@@ -77,12 +81,17 @@ class Runner:
 
     @contextmanager
     def _session(self):
-        """Hold the fence, and let the server notice soon when this process is gone."""
+        """Hold the fence, commit to the disk, and let the server notice soon when this process is gone."""
         if self.connection.pg_version >= 140000:
             try:
                 run(self.connection, "SET client_connection_check_interval = '1s'")
             except Exception:
                 pass  # not on every platform
+        # What was told to be done must not be lost in a crash of the server a moment later.
+        if run(self.connection, "SELECT current_setting('synchronous_commit')")[0] == "off":
+            run(self.connection, "SET synchronous_commit = local")
+        setting = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'"
+        self.statement_timeout = int(run(self.connection, setting)[0]) / 1000
         if self.fence is not None and not run(self.connection, "SELECT pg_try_advisory_lock(%s, %s)", self.fence)[0]:
             raise Fault(
                 "GateClosed",
@@ -106,14 +115,24 @@ class Runner:
         if not in_transaction(self.connection):
             if self.parts is None:
                 return execute(sql, params, many, context)
-            return self.parts.statement(lambda: execute(sql, params, many, context), sql)
+            return self.parts.statement(lambda: self._timed(execute, sql, params, many, context), sql)
         if not has_begun(self.connection):
             self.waits.begin()
         self.waits.before(sql)
         try:
-            return execute(sql, params, many, context)
+            return self._timed(execute, sql, params, many, context)
         except Exception:
             self.waits.failed()
+            raise
+
+    def _timed(self, execute, sql, params, many, context):
+        """Run a statement, and remember how long one ran that was cancelled."""
+        began = time.monotonic()
+        try:
+            return execute(sql, params, many, context)
+        except Exception as exc:
+            if sqlstate(exc) == CANCELLED:
+                self._cancelled_after = time.monotonic() - began
             raise
 
     # The executor's two steps
@@ -159,10 +178,25 @@ class Runner:
     @contextmanager
     def _active(self):
         self.active = True
+        self._cancelled_after = 0.0
         try:
             yield
+        except Exception as exc:
+            if sqlstate(exc) == CANCELLED and 0 < self.statement_timeout <= self._cancelled_after:
+                raise self._timed_out(exc) from exc
+            raise
         finally:
             self.active = False
+
+    def _timed_out(self, exc):
+        return Fault(
+            "OperationFailed",
+            f"{one_line(exc)} A statement may run for {self.statement_timeout:g} s on this connection "
+            "(statement_timeout), and this one takes longer.",
+            "let the role that migrates take longer: ALTER ROLE … SET statement_timeout = …; or split the statement",
+            exception=type(exc).__name__,
+            sqlstate=CANCELLED,
+        )
 
     def take_back(self, migration, state):
         """Take back the parts of one migration that are done, without its record; ``state`` is the one before it."""

@@ -26,6 +26,8 @@ class Waits:
         self.connection = connection
         self.lock_timeout = lock_timeout
         self.give_up_after = give_up_after
+        # Who waits shortly may come back soon.
+        self.first_delay = min(FIRST_DELAY, lock_timeout)
         self._armed = 0.0
         self._current = None
 
@@ -74,7 +76,7 @@ class Waits:
                 if not is_again(exc):
                     raise
                 waited = time.monotonic() - began
-                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (tries - 1)) * random.uniform(0.5, 1.5)
+                delay = min(LONGEST_DELAY, self.first_delay * 2 ** (tries - 1)) * random.uniform(0.5, 1.5)
                 if waited + delay > limit:
                     raise self._gave_up(exc, tries, waited) from exc
                 self.emit("retry", what=what, tries=tries, waited=waited, delay=delay, sqlstate=sqlstate(exc), **where)
