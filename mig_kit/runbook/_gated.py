@@ -221,7 +221,7 @@ class Gated:
             files = {str(each): each.sha256 for each in result.migrations}
             backup = Backup.read(self.target.backups_folder / result.backup)
             planned = [(str(each), each.file_sha256) for each in plan.migrations]
-            if not plan or backup is None or [*files.items()] != planned:
+            if backup is None or result.plan_hash != plan.sha256 or [*files.items()] != planned:
                 return  # a file was edited meanwhile: it is no rehearsal of what was there before, nor of what is now
             self.facts.add(
                 gate_facts.REHEARSED,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,7 +113,8 @@ class Rehearsal:
     each. ``template_reused``: no restore was needed. ``schema``: after the last migration, going forwards.
     ``restore_s``, ``copy_s`` and ``duration_s`` (of all) are in seconds.
     ``signals``: what the handlers of pre_migrate and post_migrate ran before the first and after the last migration;
-    ``signals_error``: why one failed, '' else.
+    ``signals_error``: why one failed, '' else. ``plan_hash``: which plan it was, by its files and the SQL that follows
+    from them (``HashedPlan.sha256``); the gates know it by that.
     """
 
     project: str
@@ -134,6 +133,7 @@ class Rehearsal:
     signals_error: str = ""
     signals: tuple[RehearsedStatement, ...] = ()
     schema: Schema | None = None
+    plan_hash: str = ""
 
     def __repr__(self) -> str:
         unsafe = sum(each.lock_safety.kind is VerdictKind.UNSAFE for each in self.migrations)
@@ -166,15 +166,6 @@ class Rehearsal:
     def forwards_ms(self) -> float:
         """How long the migrations took going forwards, in milliseconds."""
         return sum(each.ms for each in self.migrations)
-
-    @property
-    def plan_hash(self) -> str:
-        """Name this very plan: SHA-256 over each migration's name, file and statements, in order."""
-        plan = [
-            [each.app, each.name, each.sha256, [statement.sql for statement in each.statements]]
-            for each in self.migrations
-        ]
-        return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
     @property
     def assessment(self) -> Assessment:

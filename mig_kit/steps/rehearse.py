@@ -21,6 +21,7 @@ from mig_kit.steps._restored import Restored, kept_as, named_scratch, restored_t
 from mig_kit.steps._way_back import BackOutcome, Loss, ValuesChanged, WayBack
 from mig_kit.steps.apply import plan
 from mig_kit.steps.backup import Backup
+from mig_kit.steps.plan_hash import hash_pending
 from mig_kit.steps.target import Target
 
 __all__ = [
@@ -79,6 +80,7 @@ def rehearse(
         )
     if not planned:
         return _nothing(target, started, clock)
+    hashed = hash_pending(target, planned)
     chosen = rehearsal_backup(target, backup)
     archive = open_archive(chosen.path)
     named = named_scratch(target, scratch)
@@ -128,6 +130,7 @@ def rehearse(
         schema=next(
             (each.schema_after for each in reversed(done.played.passes.trips.values()) if each.schema_after), None
         ),
+        plan_hash=hashed.sha256,
     )
 
 

@@ -80,8 +80,9 @@ def test_each_gate_is_closed_at_first_and_opened_by_its_own_step_and_then_apply_
         assert unproved.next == "rb.verify_backup()"
         assert rb.verify_backup()
         assert closed(rb.gates()) == PLAN - {"reviewed", "backed up and verified"}
-        assert rb.rehearse().ok
+        rehearsal = rb.rehearse()
         asked = rb.gates()
+        assert (rehearsal.ok, rehearsal.plan_hash) == (True, asked.plan.sha256)
         assert closed(asked) == {"hazards answered", "old code considered"}
         assert evidence(asked, "rehearsed").startswith(f"Passed on {made.path.name} (full), by ")
         assert {each.migration for each in asked.points} == {SECOND}
