@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from mig_kit.hazards._definitions import Defined, read_column, read_constraint, read_index
+from mig_kit.hazards._definitions import read_column, read_constraint, read_index
+from mig_kit.hazards._table_after import (
+    altered_column,
+    each_of,
+    swapped,
+    validated,
+    with_defined,
+    with_renamed_constraint,
+    without_column,
+    without_constraint,
+)
 from mig_kit.hazards._words import NotRead, Reader, read_statements, split_at_commas
-from mig_kit.hazards.catalog import Catalog, Column, TableInfo
-from mig_kit.hazards.column_change import type_words
+from mig_kit.hazards.catalog import Catalog, TableInfo
 
 __all__ = ["catalog_after", "renamed_table"]
 
@@ -66,7 +74,7 @@ def _altered(reader: Reader) -> str | None:
     return name
 
 
-Tables = dict[str, TableInfo]
+_Tables = dict[str, TableInfo]
 
 
 def _key(tables: Mapping[str, TableInfo], name: str) -> str | None:
@@ -76,7 +84,7 @@ def _key(tables: Mapping[str, TableInfo], name: str) -> str | None:
     return next((label for label, info in tables.items() if f"{info.schema}.{info.name}" == name), None)
 
 
-def _create_table(tables: Tables, reader: Reader) -> None:
+def _create_table(tables: _Tables, reader: Reader) -> None:
     reader.take("IF", "NOT", "EXISTS")
     name = reader.relation()
     inside = reader.parentheses()
@@ -100,28 +108,12 @@ def _create_table(tables: Tables, reader: Reader) -> None:
             defined = read_constraint(name, item, info.columns or ())
         else:
             defined = read_column(name, item)
-        info = _with(info, defined)
+        info = with_defined(info, defined)
     tables[name] = info
     _refer(tables, info)
 
 
-def _with(info: TableInfo, defined: Defined | None) -> TableInfo:
-    """Return a table with what was defined."""
-    if defined is None:
-        return info
-    columns = info.columns
-    if defined.column is not None and columns is not None:
-        columns = {**columns, defined.column.name: defined.column}
-    return replace(
-        info,
-        columns=columns,
-        indexes=None if info.indexes is None else (*info.indexes, *defined.indexes),
-        checks=None if info.checks is None else (*info.checks, *defined.checks),
-        foreign_keys=None if info.foreign_keys is None else (*info.foreign_keys, *defined.foreign_keys),
-    )
-
-
-def _refer(tables: Tables, info: TableInfo) -> None:
+def _refer(tables: _Tables, info: TableInfo) -> None:
     """Tell the parents which foreign keys a table has now."""
     for label, parent in list(tables.items()):
         if parent.referenced_by is None:
@@ -132,7 +124,7 @@ def _refer(tables: Tables, info: TableInfo) -> None:
             tables[label] = replace(tables[label], referenced_by=(*others, *own))
 
 
-def _alter_table(tables: Tables, reader: Reader) -> None:
+def _alter_table(tables: _Tables, reader: Reader) -> None:
     name = _altered(reader)
     label = _key(tables, name) if name else None
     if label is None:
@@ -142,7 +134,7 @@ def _alter_table(tables: Tables, reader: Reader) -> None:
     _refer(tables, tables[label])
 
 
-def _alter(tables: Tables, label: str, action: Reader) -> str:
+def _alter(tables: _Tables, label: str, action: Reader) -> str:
     """Do one action of ALTER TABLE; returns the table's label afterwards."""
     info = tables[label]
     if action.take("RENAME", "TO"):
@@ -151,7 +143,7 @@ def _alter(tables: Tables, label: str, action: Reader) -> str:
     if action.take("RENAME", "CONSTRAINT"):
         old = action.identifier()
         new = action.identifier() if action.take("TO") else None
-        tables[label] = _rename_constraint(info, old, new) if old and new else info
+        tables[label] = with_renamed_constraint(info, old, new) if old and new else info
     elif action.take("RENAME"):
         action.take("COLUMN")
         old = action.identifier()
@@ -165,55 +157,35 @@ def _alter(tables: Tables, label: str, action: Reader) -> str:
             action.take("COLUMN")
             action.take("IF", "NOT", "EXISTS")
             defined = read_column(label, action)
-        tables[label] = _with(info, defined)
+        tables[label] = with_defined(info, defined)
     elif action.take("DROP", "CONSTRAINT"):
         action.take("IF", "EXISTS")
-        tables[label] = _without_constraint(info, action.identifier())
+        tables[label] = without_constraint(info, action.identifier())
     elif action.take("DROP"):
         action.take("COLUMN")
         action.take("IF", "EXISTS")
-        tables[label] = _without_column(info, action.identifier())
+        tables[label] = without_column(info, action.identifier())
     elif action.take("VALIDATE", "CONSTRAINT"):
-        tables[label] = _validated(info, action.identifier())
+        tables[label] = validated(info, action.identifier())
     elif action.take("ALTER") and action.peek() != "CONSTRAINT":
         action.take("COLUMN")
         column = action.identifier()
         known = (info.columns or {}).get(column or "")
         if known is not None:
-            tables[label] = replace(info, columns={**(info.columns or {}), known.name: _altered_column(known, action)})
+            tables[label] = replace(info, columns={**(info.columns or {}), known.name: altered_column(known, action)})
     return label
 
 
-def _altered_column(column: Column, action: Reader) -> Column:
-    if action.take("SET", "NOT", "NULL"):
-        return replace(column, not_null=True)
-    if action.take("DROP", "NOT", "NULL"):
-        return replace(column, not_null=False)
-    if action.take("SET", "DEFAULT"):
-        return replace(column, default=" ".join(word.text for word in action.rest))
-    if action.take("DROP", "DEFAULT"):
-        return replace(column, default=None)
-    if action.take("DROP", "IDENTITY"):
-        return replace(column, identity=False)
-    if action.take("DROP", "EXPRESSION"):
-        return replace(column, generated="")
-    if action.take("ADD", "GENERATED"):
-        return replace(column, identity=True, not_null=True)
-    action.take("SET", "DATA")
-    if action.take("TYPE"):
-        kind = type_words(action)
-        return replace(column, type=kind, collation=action.relation() if action.take("COLLATE") else None)
-    return column
-
-
-def _rename_table(tables: Tables, old: str, new: str) -> str:
+def _rename_table(tables: _Tables, old: str, new: str) -> str:
     info = tables.pop(old)
     tables[new] = replace(info, label=new, name=new.rpartition(".")[2])
     for label, each in list(tables.items()):
         tables[label] = replace(
             each,
-            foreign_keys=_each(each.foreign_keys, lambda key: replace(key, **_moved(key.table, key.parent, old, new))),
-            referenced_by=_each(
+            foreign_keys=each_of(
+                each.foreign_keys, lambda key: replace(key, **_moved(key.table, key.parent, old, new))
+            ),
+            referenced_by=each_of(
                 each.referenced_by, lambda key: replace(key, **_moved(key.table, key.parent, old, new))
             ),
             partitions=tuple(new if part == old else part for part in each.partitions),
@@ -225,15 +197,7 @@ def _moved(table: str, parent: str, old: str, new: str) -> dict[str, str]:
     return {"table": new if table == old else table, "parent": new if parent == old else parent}
 
 
-def _each(given: tuple[Any, ...] | None, change: Callable[[Any], Any]) -> tuple[Any, ...] | None:
-    return None if given is None else tuple(change(each) for each in given)
-
-
-def _swapped(names: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
-    return tuple(new if name == old else name for name in names)
-
-
-def _rename_column(tables: Tables, label: str, old: str, new: str) -> None:
+def _rename_column(tables: _Tables, label: str, old: str, new: str) -> None:
     info = tables[label]
     columns = info.columns
     if columns is not None:
@@ -243,35 +207,33 @@ def _rename_column(tables: Tables, label: str, old: str, new: str) -> None:
     tables[label] = replace(
         info,
         columns=columns,
-        indexes=_each(
+        indexes=each_of(
             info.indexes,
-            lambda index: replace(
-                index, columns=_swapped(index.columns, old, new), keys=_swapped(index.keys, old, new)
-            ),
+            lambda index: replace(index, columns=swapped(index.columns, old, new), keys=swapped(index.keys, old, new)),
         ),
-        checks=_each(
+        checks=each_of(
             info.checks,
             lambda check: replace(
                 check,
-                columns=_swapped(check.columns, old, new),
+                columns=swapped(check.columns, old, new),
                 proves_not_null=new if check.proves_not_null == old else check.proves_not_null,
             ),
         ),
         not_nulls=tuple(replace(each, column=new) if each.column == old else each for each in info.not_nulls),
-        foreign_keys=_each(info.foreign_keys, lambda key: replace(key, columns=_swapped(key.columns, old, new))),
-        referenced_by=_each(
-            info.referenced_by, lambda key: replace(key, parent_columns=_swapped(key.parent_columns, old, new))
+        foreign_keys=each_of(info.foreign_keys, lambda key: replace(key, columns=swapped(key.columns, old, new))),
+        referenced_by=each_of(
+            info.referenced_by, lambda key: replace(key, parent_columns=swapped(key.parent_columns, old, new))
         ),
-        dependents=_each(info.dependents, lambda other: replace(other, columns=_swapped(other.columns, old, new))),
+        dependents=each_of(info.dependents, lambda other: replace(other, columns=swapped(other.columns, old, new))),
     )
     for other, each in list(tables.items()):
         if other != label and any(key.parent == label for key in each.foreign_keys or ()):
             tables[other] = replace(
                 each,
-                foreign_keys=_each(
+                foreign_keys=each_of(
                     each.foreign_keys,
                     lambda key: (
-                        replace(key, parent_columns=_swapped(key.parent_columns, old, new))
+                        replace(key, parent_columns=swapped(key.parent_columns, old, new))
                         if key.parent == label
                         else key
                     ),
@@ -279,63 +241,7 @@ def _rename_column(tables: Tables, label: str, old: str, new: str) -> None:
             )
 
 
-def _rename_constraint(info: TableInfo, old: str, new: str) -> TableInfo:
-    def renamed(each: Any) -> Any:
-        return replace(each, name=new) if each.name == old else each
-
-    return replace(
-        info,
-        indexes=_each(
-            info.indexes,
-            lambda index: replace(index, name=new, constraint=new) if index.constraint == old else index,
-        ),
-        checks=_each(info.checks, renamed),
-        foreign_keys=_each(info.foreign_keys, renamed),
-    )
-
-
-def _without_constraint(info: TableInfo, name: str | None) -> TableInfo:
-    def kept(given: tuple[Any, ...] | None, of: str = "name") -> tuple[Any, ...] | None:
-        return None if given is None else tuple(each for each in given if getattr(each, of) != name)
-
-    return replace(
-        info,
-        indexes=kept(info.indexes, "constraint"),
-        checks=kept(info.checks),
-        not_nulls=kept(info.not_nulls) or (),
-        foreign_keys=kept(info.foreign_keys),
-    )
-
-
-def _without_column(info: TableInfo, name: str | None) -> TableInfo:
-    def kept(given: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        return None if given is None else tuple(each for each in given if name not in each.columns)
-
-    columns = info.columns
-    return replace(
-        info,
-        columns=None if columns is None else {key: column for key, column in columns.items() if key != name},
-        indexes=kept(info.indexes),
-        checks=kept(info.checks),
-        not_nulls=tuple(each for each in info.not_nulls if each.column != name),
-        foreign_keys=kept(info.foreign_keys),
-        dependents=kept(info.dependents),
-    )
-
-
-def _validated(info: TableInfo, name: str | None) -> TableInfo:
-    def valid(each: Any) -> Any:
-        return replace(each, valid=True) if each.name == name else each
-
-    return replace(
-        info,
-        checks=_each(info.checks, valid),
-        foreign_keys=_each(info.foreign_keys, valid),
-        not_nulls=tuple(valid(each) for each in info.not_nulls),
-    )
-
-
-def _create_index(tables: Tables, reader: Reader) -> None:
+def _create_index(tables: _Tables, reader: Reader) -> None:
     start = reader.at
     read = read_index(reader)
     label = _key(tables, read[0]) if read else None
@@ -351,7 +257,7 @@ def _create_index(tables: Tables, reader: Reader) -> None:
     tables[label] = replace(info, indexes=(*info.indexes, replace(read[1], unique=unique)))
 
 
-def _drop_index(tables: Tables, reader: Reader) -> None:
+def _drop_index(tables: _Tables, reader: Reader) -> None:
     reader.take("CONCURRENTLY")
     reader.take("IF", "EXISTS")
     names = {name.rpartition(".")[2] for name in reader.relations() or ()}
@@ -360,7 +266,7 @@ def _drop_index(tables: Tables, reader: Reader) -> None:
             tables[label] = replace(info, indexes=tuple(i for i in info.indexes or () if i.name not in names))
 
 
-def _alter_index(tables: Tables, reader: Reader) -> None:
+def _alter_index(tables: _Tables, reader: Reader) -> None:
     reader.take("IF", "EXISTS")
     old = reader.relation()
     new = reader.identifier() if reader.take("RENAME", "TO") else None
@@ -371,11 +277,11 @@ def _alter_index(tables: Tables, reader: Reader) -> None:
         if any(index.name == old for index in info.indexes or ()):
             tables[label] = replace(
                 info,
-                indexes=_each(info.indexes, lambda index: replace(index, name=new) if index.name == old else index),
+                indexes=each_of(info.indexes, lambda index: replace(index, name=new) if index.name == old else index),
             )
 
 
-def _drop_table(tables: Tables, reader: Reader) -> None:
+def _drop_table(tables: _Tables, reader: Reader) -> None:
     reader.take("IF", "EXISTS")
     labels = [_key(tables, name) for name in reader.relations() or ()]
     for label in labels:
@@ -389,7 +295,7 @@ def _drop_table(tables: Tables, reader: Reader) -> None:
                 tables[other] = replace(info, foreign_keys=keys, referenced_by=incoming)
 
 
-def _drop_view(tables: Tables, reader: Reader) -> None:
+def _drop_view(tables: _Tables, reader: Reader) -> None:
     reader.take("IF", "EXISTS")
     names = set(reader.relations() or ())
     for label in [_key(tables, name) for name in names]:
@@ -402,7 +308,7 @@ def _drop_view(tables: Tables, reader: Reader) -> None:
             )
 
 
-_READERS: dict[str, Callable[[Tables, Reader], None]] = {
+_READERS: dict[str, Callable[[_Tables, Reader], None]] = {
     "ALTER INDEX": _alter_index,
     "ALTER TABLE": _alter_table,
     "CREATE INDEX": _create_index,

@@ -91,7 +91,9 @@ def judge_locks(
         worst = max(
             held, key=lambda each: (each.blocks is Blocks.READS_AND_WRITES, each.lock.relation == each.work.relation)
         )
-        return Verdict(VerdictKind.UNSAFE, _reason(worst), worst.working.evidence)
+        # What is not wholly known does at least that much.
+        known = worst.working.evidence if worst.working.evidence != "unknown" else worst.taken_by.evidence
+        return Verdict(VerdictKind.UNSAFE, _reason(worst), known if known != "unknown" else "rule")
     unsure = [*unknown, *(each.note or each.sql for each in statements if each.evidence == "unknown")]
     if unsure:
         return Verdict(VerdictKind.UNKNOWN, unsure[0], "unknown")
