@@ -51,7 +51,7 @@ def sweep_servers() -> list[str]:
                 if folder.exists():
                     _remove(folder)
                     swept.append(folder.name)
-                file.unlink()
+                file.unlink(missing_ok=True)  # its owner may be removing it at this moment
     return swept
 
 

@@ -90,6 +90,13 @@ class Observer:
         if self._busy:
             return execute(sql, params, many, context)
         text = str(sql)
+        known = self.repeats.same(text) if self.operation is not None and not many else None
+        if known is not None:  # the quick way: in a loop, most of the time is ours else
+            self._busy = True
+            try:
+                return self._again(lambda: execute(sql, params, many, context), known, 1)
+            finally:
+                self._busy = False
         named = getattr(getattr(context["cursor"], "cursor", None), "name", None) is not None
         if not params and not many and not named and not self._python():
             parts = split_script(text)

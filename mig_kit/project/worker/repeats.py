@@ -36,6 +36,7 @@ class Repeats:
 
     def __init__(self):
         self._known = {}  # type: dict[str, Repeated]
+        self._same = {}  # type: dict[str, Repeated]
         self._dirty = []  # type: list[Repeated]
         self._looks = 0
         self._spent = 0.0
@@ -44,15 +45,20 @@ class Repeats:
     def clear(self):
         """Begin anew, with the next operation."""
         self._known.clear()
+        self._same.clear()
         self._looks, self._spent, self._began = 0, 0.0, None
 
+    def same(self, text):
+        """Return the statement of exactly this text that this is a repetition of, or None."""
+        return self._same.get(text)
+
     def known(self, text):
-        """Return the statement that this is a repetition of, or None."""
+        """Return the statement that this is a repetition of, with whatever values in its text, or None."""
         return self._known.get(without_values(text)) if self._known else None
 
     def note(self, text, number):
         """Remember a statement that was told of."""
-        self._known[without_values(text)] = Repeated(text, number)
+        self._known[without_values(text)] = self._same[text] = Repeated(text, number)
 
     def dirty(self, known):
         """Note that it has run since the last look."""
