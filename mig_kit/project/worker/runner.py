@@ -5,6 +5,7 @@ after the commit. Where a migration is atomic, it and its record are one transac
 statements that Django holds back until its end included.
 """
 
+import inspect
 import time
 from contextlib import ExitStack, contextmanager
 
@@ -144,16 +145,16 @@ class Runner:
             fake, state = executor.detect_soft_applied(state, migration)
         with self._active():
             if fake:
-                self._recorded(lambda: executor.record_migration(migration))
+                self._recorded(lambda: give_record(executor, migration))
             elif migration.atomic:
                 state = self._whole(
                     migration,
                     lambda editor: migration.apply(state.clone(), editor),
-                    lambda: executor.record_migration(migration),
+                    lambda: give_record(executor, migration),
                 )
             else:
                 state = self._in_parts(migration, state, False)
-                self._recorded(lambda: executor.record_migration(migration))
+                self._recorded(lambda: give_record(executor, migration))
         tell(executor, "apply_success", migration, fake)
         return state
 
@@ -254,8 +255,24 @@ def tell(executor, action, migration, fake):
         executor.progress_callback(action, migration, fake)
 
 
+def give_record(executor, migration):
+    """Write a migration's rows into ``django_migrations``, as the executor does."""
+    if knows_both_ways(executor):
+        executor.record_migration(migration.app_label, migration.name)
+    else:
+        executor.record_migration(migration)
+
+
+def knows_both_ways(executor):
+    """Say whether ``record_migration`` is that of Django 6.0 and later, which takes names and a direction."""
+    return "forward" in inspect.signature(executor.record_migration).parameters
+
+
 def take_record(executor, migration):
     """Take a migration's rows out of ``django_migrations``, as the executor does."""
+    if knows_both_ways(executor):
+        executor.record_migration(migration.app_label, migration.name, forward=False)
+        return
     for app, name in migration.replaces:
         executor.recorder.record_unapplied(app, name)
     executor.recorder.record_unapplied(migration.app_label, migration.name)
