@@ -6,12 +6,10 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
-from mig_kit._version import __version__
 from mig_kit.errors import BackupError, MigKitError
 from mig_kit.postgres import AppliedMigration, ConnectionInfo, applied_migrations_rows, connect, count_rows
 from mig_kit.postgres import tables as all_tables
@@ -24,15 +22,12 @@ from mig_kit.postgres.refusal import first_line
 from mig_kit.postgres.scratch import Scratch
 from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.steps import _backup_checks as look
-from mig_kit.steps._backup_verification import BackupVerification
-from mig_kit.steps._manifest import Backup, made_by
+from mig_kit.steps._manifest import Backup
 from mig_kit.steps._restored import Restored, kept_as, scratch_for, scratch_restore
 from mig_kit.steps.check import Check
 from mig_kit.steps.target import Target
 
 __all__ = ["Present", "Proof"]
-
-_NEEDED = (look.MANIFEST, look.FILES, look.READ, look.RESTORED, look.CONTENTS)
 
 
 @dataclass(frozen=True)
@@ -129,42 +124,6 @@ class Proof:
             why = "no database was named" if target is None else "it is of another database"
             self._add(Check(look.CURRENT, "skipped", why))
 
-    def result(self, backup: Backup | None, target: Target | None) -> BackupVerification:
-        """Say how far it was verified."""
-        for name in (*_NEEDED, look.SOURCE, look.CURRENT):
-            self.checks.setdefault(name, Check(name, "skipped", "not looked at, for an earlier check failed"))
-        checks = tuple(self.checks[name] for name in (*_NEEDED, look.SOURCE, look.CURRENT))
-        reason = self._reason(target)
-        return BackupVerification(
-            backup=self.path.name,
-            manifest=backup.checksum if backup is not None else "",
-            verified=not reason,
-            words=self._words(backup, reason),
-            reason=reason,
-            checks=checks,
-            scratch=self.scratch.words if self.scratch is not None and self.restored is not None else "",
-            tables=len(self.digests) or len(self.rows),
-            rows=sum(each.rows for each in self.digests) or sum(self.rows.values()),
-            sampled=tuple(f"{each.table}: {each.rule}" for each in self.digests if each.sampled),
-            left_out=self.restored.left_out if self.restored is not None else (),
-            notes=tuple(self.notes),
-            durations=dict(self.durations),
-            when=datetime.now(UTC),
-            by=f"{made_by()}, mig_kit {__version__}",
-        )
-
-    def keep(self, result: BackupVerification, backup: Backup | None) -> None:
-        """Keep the result beside the backup, unless it only says that nothing could be looked at."""
-        if backup is None or (not result.verified and not result.failed and backup.verification is not None):
-            return
-        try:
-            result.write(self.path)
-        except OSError as exc:
-            raise BackupError(
-                f"How the verification came out could not be kept: {exc.filename}: {exc.strerror}.",
-                hint="make the folder writable, and verify again",
-            ) from exc
-
     def _server(self, backup: Backup, now: Present, named: ConnectionInfo | None) -> bool:
         assert self.archive is not None
         self._say("starting the scratch server")
@@ -191,7 +150,7 @@ class Proof:
             ) as restored:
                 self.durations["restore"] = round(time.perf_counter() - clock, 3)
                 self.restored = restored
-                self.notes += restored.notes
+                self.notes += [*restored.notes, *_not_compared(self.archive)]
                 self._add(_restored_check(restored))
                 with self.timed("contents"):
                     self._add(self._compare(backup, restored))
@@ -204,14 +163,17 @@ class Proof:
         with contextlib.closing(connect(restored.database)) as conn:
             if not backup.digests:
                 self.rows = count_rows(conn, progress=self.progress)
+                if restored.left_out:
+                    there = self.rows.keys() & backup.rows.keys()
+                    backup = replace(backup, rows={table: backup.rows[table] for table in there})
                 return look.counts_are_those(backup, self.rows)
-            there = {each.label for each in all_tables(conn)}
-            rules = [each.how for each in backup.digests if each.table in there]
+            labels = {each.label for each in all_tables(conn)}
+            rules = [each.how for each in backup.digests if each.table in labels]
             self.digests = digest_tables(conn, rules, self.progress, parallel=True)
             if not restored.left_out:
-                return look.contents_are_those(backup, self.digests, there, extension_tables(conn))
+                return look.contents_are_those(backup, self.digests, labels, extension_tables(conn))
         # What needs a missing extension is not there, which has been said.
-        whole = [each for each in backup.digests if each.table in there]
+        whole = [each for each in backup.digests if each.table in labels]
         return look.contents_are_those(replace(backup, digests=tuple(whole)), self.digests, (), frozenset())
 
     def _read(self, reading: Reading) -> None:
@@ -223,36 +185,17 @@ class Proof:
         except BackupError as exc:
             self._add(_failed(look.READ, exc))
 
-    def _reason(self, target: Target | None) -> str:
-        """Return why it is not verified, '' when it is: what failed, else what could not be looked at."""
-        checks = self.checks
-        failed = [each.detail for each in checks.values() if each.state == "failed"]
-        if failed:
-            return failed[0]
-        if self.restored is not None and self.restored.left_out:
-            return checks[look.RESTORED].detail
-        if checks[look.MANIFEST].state == "warning":
-            return checks[look.MANIFEST].detail
-        needed = _NEEDED if target is None else (*_NEEDED, look.SOURCE, look.CURRENT)
-        return next((checks[name].detail for name in needed if checks[name].state == "skipped"), "")
-
-    def _words(self, backup: Backup | None, reason: str) -> str:
-        if self.restored is None or backup is None:
-            return f"not verified: {reason}"
-        if self.restored.left_out:
-            return f"partial: {reason}"
-        if reason:
-            return f"restored, and not verified: {reason}"
-        if not backup.same_snapshot:
-            return "restored; rows compared with counts taken just before"
-        return "restored; rows and contents compared with those of its snapshot"
-
     def _add(self, check: Check) -> None:
         self.checks[check.name] = check
 
     def _say(self, message: str, done: int | None = None, total: int | None = None) -> None:
         if self.progress is not None:
             self.progress(Progress("verify backup", message, done, total, "bytes" if done is not None else ""))
+
+
+def _not_compared(archive: Archive) -> list[str]:
+    blobs = any(each.text.startswith(("BLOB ", "BLOB METADATA ")) for each in archive.entries)
+    return ["The large objects were restored, and not compared."] if blobs else []
 
 
 def _restored_check(restored: Restored) -> Check:

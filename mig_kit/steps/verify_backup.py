@@ -7,6 +7,7 @@ from pathlib import Path
 from mig_kit.postgres import ConnectionInfo
 from mig_kit.progress import ProgressCallback
 from mig_kit.steps._backup_proof import Present, Proof
+from mig_kit.steps._backup_verdict import keep, verdict
 from mig_kit.steps._backup_verification import BackupVerification
 from mig_kit.steps._restored import named_scratch
 from mig_kit.steps.target import Target
@@ -45,6 +46,6 @@ def verify_backup(
     if backup is not None and proof.files(backup):
         proof.dump(backup, now, named, without_extensions, jobs)
     proof.of(backup, target, now)
-    result = proof.result(backup, target)
-    proof.keep(result, backup)
+    result = verdict(proof, backup, with_database=target is not None)
+    keep(result, backup)
     return result

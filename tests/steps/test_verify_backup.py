@@ -24,6 +24,7 @@ from mig_kit.cli.words import for_terminal
 from mig_kit.errors import UsageError
 from mig_kit.postgres import ConnectionInfo, Server, connect
 from mig_kit.postgres.scratch import scratch_server, sweep
+from mig_kit.steps._backup_files import checksum_of
 from mig_kit.steps._restored import restored_template
 from mig_kit.steps.backup import Backup, backup, dump_backup
 from mig_kit.steps.backups import backups, latest_backup, latest_verified_backup
@@ -381,6 +382,24 @@ def test_a_missing_extension_is_named_and_without_it_the_backup_is_partial(
     assert whole
     assert whole.scratch.startswith("a scratch server of PostgreSQL 15")
     server15.drop_database("with extension")
+
+
+def test_large_objects_are_restored_and_said_not_to_be_compared(database: ConnectionInfo, tmp_path: Path) -> None:
+    with closing(connect(database)) as conn:
+        conn.execute("SELECT lo_from_bytea(0, 'large')")
+    result = verify_backup(None, dump_backup(database, tmp_path).path)
+    assert result
+    assert result.notes == ("The large objects were restored, and not compared.",)
+
+
+def test_a_table_that_is_too_many_is_seen(opened: Opened, copy: Path) -> None:
+    """Such as one of a dump that was put in the place of this one, hash and all."""
+    manifest = copy / "manifest.json"
+    data = json.loads(manifest.read_text())
+    data["digests"] = [each for each in data["digests"] if each["table"] != "public.contact_subscriber"]
+    del data["rows"]["public.contact_subscriber"]
+    manifest.write_text(json.dumps({**data, "checksum": checksum_of(data)}))
+    assert verify_backup(None, copy).reason == "public.contact_subscriber was not there before"
 
 
 # Verifies in a process of its own and says where the scratch server lies once the restore is under way.
