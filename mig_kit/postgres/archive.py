@@ -160,11 +160,8 @@ def open_archive(path: Path, *, binaries: Binaries | None = None) -> Archive:
     by = _version(_BY, listed)
     fitting = reader if binaries or by is None or reader.version[0] <= by[0] else _binaries(by[0])
     compression = head.get("Compression", "none")
-    if compression == "zstd" and not fitting.supports_zstd:
-        raise BackupError(
-            f"The dump is compressed with zstd, which the pg_restore in {fitting.bin_dir} cannot read.",
-            hint=f"install postgresql-client-{by[0] if by else 18}, or name its directory in MIG_KIT_PG_BIN",
-        )
+    if compression == "zstd" and not fitting.supports_zstd:  # which made it need not be the first that is found
+        fitting = _binaries(by[0] if by else None, zstd=True)
     database = head.get("dbname", "")
     return Archive(path, kind, database, _version(_FROM, listed), by, compression, tuple(entries), fitting)
 
@@ -195,9 +192,9 @@ def _check_tar(path: Path) -> None:
         raise _unreadable(path, "it was cut off")
 
 
-def _binaries(major: int | None = None, *, needs: tuple[str, ...] = ("pg_restore",)) -> Binaries:
+def _binaries(major: int | None = None, *, needs: tuple[str, ...] = ("pg_restore",), zstd: bool = False) -> Binaries:
     try:
-        return find_binaries(major, needs=needs)
+        return find_binaries(major, needs=needs, zstd=zstd)
     except BinariesNotFound as error:
         raise BackupError(f"The dump cannot be read: {error.message}", hint=error.hint) from error
 

@@ -86,19 +86,22 @@ def find_binaries(
     at_least: int | None = None,
     needs: Sequence[str] = ("pg_dump",),
     ssl: bool = False,
+    zstd: bool = False,
 ) -> Binaries:
     """Find the programs in ``needs``: on the machine of exactly ``major``, else embedded, else the newest.
 
-    Whatever is returned is of ``at_least`` (default: ``major``) or newer, and with ``ssl`` can encrypt.
+    Whatever is returned is of ``at_least`` (default: ``major``) or newer, and with ``ssl`` can encrypt, with ``zstd``
+    read what zstd compressed.
     A directory named in MIG_KIT_PG_BIN is the only candidate. Raises BinariesNotFound, saying what was found.
     """
     floor = at_least if at_least is not None else major or 0
     if named := os.environ.get("MIG_KIT_PG_BIN"):
-        return _named(Path(named), floor, needs, ssl)
+        return _named(Path(named), floor, needs, ssl, zstd)
 
     def fits(candidate: Binaries) -> bool:
         has_all = all(os.access(candidate.bin_dir / name, os.X_OK) for name in needs)
-        return has_all and candidate.version[0] >= floor and (not ssl or candidate.supports_ssl)
+        able = (not ssl or candidate.supports_ssl) and (not zstd or candidate.supports_zstd)
+        return has_all and candidate.version[0] >= floor and able
 
     machine = list(_on_machine())
     embedded = embedded_binaries()
@@ -107,7 +110,7 @@ def find_binaries(
     for candidate in [*exact, *([embedded] if embedded else []), *newest]:
         if fits(candidate):
             return candidate
-    raise _none_found(floor, needs, ssl, [*machine, *([embedded] if embedded else [])])
+    raise _none_found(floor, needs, ssl, zstd, [*machine, *([embedded] if embedded else [])])
 
 
 def embedded_binaries() -> Binaries | None:
@@ -132,7 +135,7 @@ def binaries_in(bin_dir: Path, *, needs: Sequence[str] = ()) -> Binaries | None:
     return Binaries(bin_dir, version, "named")
 
 
-def _named(bin_dir: Path, floor: int, needs: Sequence[str], ssl: bool) -> Binaries:
+def _named(bin_dir: Path, floor: int, needs: Sequence[str], ssl: bool, zstd: bool) -> Binaries:
     hint = "name a directory of complete PostgreSQL programs in MIG_KIT_PG_BIN, or unset it"
     version = _version(bin_dir)
     missing = [name for name in needs if not os.access(bin_dir / name, os.X_OK)]
@@ -147,12 +150,15 @@ def _named(bin_dir: Path, floor: int, needs: Sequence[str], ssl: bool) -> Binari
         )
     if ssl and not found.supports_ssl:
         raise BinariesNotFound(f"The pg_dump in MIG_KIT_PG_BIN ({bin_dir}) cannot use SSL.", hint=hint)
+    if zstd and not found.supports_zstd:
+        raise BinariesNotFound(f"The programs in MIG_KIT_PG_BIN ({bin_dir}) cannot read zstd.", hint=hint)
     return found
 
 
-def _none_found(floor: int, needs: Sequence[str], ssl: bool, seen: Sequence[Binaries]) -> BinariesNotFound:
+def _none_found(floor: int, needs: Sequence[str], ssl: bool, zstd: bool, seen: Sequence[Binaries]) -> BinariesNotFound:
     what = " and ".join(needs) + (f" of PostgreSQL {floor} or newer" if floor else "")
     what += " with SSL" if ssl else ""
+    what += " with zstd" if zstd else ""
     there = "; ".join(dict.fromkeys(f"{one.version_text} in {one.bin_dir}" for one in seen)) or "none at all"
     package = f"postgresql-client-{floor}" if floor else "PostgreSQL's client programs"
     return BinariesNotFound(

@@ -105,6 +105,15 @@ def test_knows_that_the_embedded_pg_dump_has_neither_zstd_nor_ssl(embedded: Bina
         find_binaries(ssl=True)
 
 
+def test_what_zstd_compressed_is_read_by_programs_that_can_though_others_come_first(tmp_path: Path) -> None:
+    """The embedded pg_restore was taken for a dump that the machine's own pg_dump had compressed with zstd."""
+    with pytest.raises(BinariesNotFound, match="with zstd"):
+        find_binaries(zstd=True)
+    bin_dir = install(tmp_path, "17.7")
+    assert find_binaries().source == "embedded"
+    assert find_binaries(zstd=True).bin_dir == bin_dir
+
+
 def test_names_a_program_that_is_not_there(embedded: Binaries) -> None:
     with pytest.raises(BinariesNotFound, match=r"There is no pg_nothing in .*bin\."):
         embedded.tool("pg_nothing")
