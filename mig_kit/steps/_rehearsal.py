@@ -211,6 +211,7 @@ class Rehearsal:
             (str(migration), lock.relation, str(lock.mode), lock.taken_ms, lock.held_ms, str(lock.blocks))
             for migration, each in self._statements()
             for lock in each.locks
+            if lock.is_table
         ]
         frame = pandas.DataFrame(rows, columns=columns)
         grouped = frame.groupby(["migration", "table", "mode", "blocks"], sort=False, as_index=False)

@@ -71,8 +71,10 @@ def places(target: Target) -> Places:
     for alias, values in found.items():
         if alias == target.database:
             continue
-        info = ConnectionInfo.from_django(values) if values["vendor"] == "postgresql" else None
-        if info is None:
+        info = None
+        with contextlib.suppress(MigKitError):  # what nobody can connect to leads nowhere
+            info = ConnectionInfo.from_django(values)
+        if info is None or values["vendor"] != "postgresql":
             others.append(alias)
         elif _server(info) == _server(own):
             (same if info.dbname == own.dbname else beside).append(alias)

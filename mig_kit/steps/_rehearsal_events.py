@@ -10,6 +10,7 @@ from typing import Any
 
 from mig_kit.hazards.facts import Work, WorkKind
 from mig_kit.hazards.locks import LockMode
+from mig_kit.hazards.statement import classify
 from mig_kit.postgres.observe import Observation, RelationState, Snapshot, compare
 from mig_kit.steps._lock_watch import LockWatch
 from mig_kit.steps._rehearsed_statement import NOTHING_SEEN, Observed, RehearsedLock, RehearsedStatement
@@ -46,6 +47,7 @@ class StatementRun:
     seen: Observation = NOTHING_SEEN
     locks: list[RehearsedLock] = field(default_factory=list)
     reads: set[str] = field(default_factory=set)
+    note: str = ""
 
     def finished(self, rows: Callable[[str], int | None], lacking: Callable[[str], bool]) -> RehearsedStatement:
         """Return it as a fact; ``rows``: how many a table has in the copy, ``lacking``: whether they were left out."""
@@ -68,6 +70,7 @@ class StatementRun:
             observed=self.how,
             error=self.error,
             unknown=f"it needs rows that are not in this copy: those of {', '.join(missing)}" if missing else "",
+            note=self.note,
         )
 
 
@@ -182,12 +185,15 @@ class RunRecord:
             transaction=data["transaction"],
             how=_HOW[data["how"]],
             error=data["error"],
+            note=f"it ran on the connection {data['alias']!r}" if "alias" in data else "",
         )
         self._current.statements.append(run)
         self._by_number[run.number] = run
         if run.how is Observed.SECOND_CONNECTION:
-            held = self._watch.stop()
-            run.locks += [RehearsedLock(name, mode, run.at + began, lasted) for name, mode, began, lasted in held]
+            for name, mode, began, lasted in self._watch.stop():
+                run.locks.append(RehearsedLock(name, mode, run.at + began, lasted, self._is_table(name)))
+            if not run.locks:
+                self._take_for_granted(run)
         if data["look"] is not None:
             run.seen = self._looked(data["look"], [run])
             self._take_locks(run, run.seen, run.transaction)
@@ -210,7 +216,7 @@ class RunRecord:
         rest = []
         for run, transaction, relation, mode in self._open:
             if transaction == data["transaction"]:
-                run.locks.append(RehearsedLock(relation, mode, run.at, data["at"] - run.at))
+                run.locks.append(RehearsedLock(relation, mode, run.at, data["at"] - run.at, self._is_table(relation)))
             else:
                 rest.append((run, transaction, relation, mode))
         self._open = rest
@@ -222,6 +228,19 @@ class RunRecord:
                 for oid, state in self._before.relations.items()
             }
             self._before, self._locked = replace(self._before, relations=states, gone=frozenset()), False
+
+    def _is_table(self, label: str) -> bool:
+        state = self.began_with.get(self.renamed.get(label, label))
+        return state is None or state.kind not in "iIS"
+
+    def _take_for_granted(self, run: StatementRun) -> None:
+        """Give a statement that was over before its locks were seen those that such a statement takes."""
+        for facts in classify(run.sql):
+            for lock in facts.locks:
+                is_table = self._is_table(lock.relation)
+                run.locks.append(RehearsedLock(lock.relation, lock.mode, run.at, run.ms, is_table))
+        if run.locks:
+            run.note = "it was over before its locks were seen: these are what such a statement takes"
 
     def _looked(self, text: str, runs: list[StatementRun]) -> Observation:
         """Return what happened since the last look, and note which tables those statements read."""

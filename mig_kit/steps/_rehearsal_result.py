@@ -117,7 +117,15 @@ def _one(
         reversible={BackOutcome.DONE: True, BackOutcome.NOT_TRIED: None}.get(back.outcome, False),
         way_back=back,
         findings=findings_of(
-            run, statements, by_label, back, trip.error, trip.values_changed, refused, partial=sizes.partial
+            run,
+            statements,
+            by_label,
+            back,
+            trip.error,
+            trip.values_changed,
+            refused,
+            left=trip.left,
+            partial=sizes.partial,
         )
         + incompatibilities,
         file=run.file,

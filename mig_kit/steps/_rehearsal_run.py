@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +21,9 @@ from mig_kit.steps._way_back import Loss, ValuesChanged
 __all__ = ["Passes", "Trip", "changes", "own_changes"]
 
 _QUERIES = {"whole": FULL_SQL, "touched": TOUCHED_SQL, "settle": SETTLE_SQL}
-# What PostgreSQL 15 and later know; before, counters are handed in when a connection ends.
+# What PostgreSQL 15 and later know; before, counters are handed in at a statement's end, twice a second at most.
 _REPORT = "SELECT pg_stat_force_next_flush()"
+_REPORTED_S = 0.6
 _RECORD = "django_migrations"
 
 Key = tuple[str, str]
@@ -31,7 +33,8 @@ Key = tuple[str, str]
 class Trip:
     """What one migration did on each pass; None where it did not get there. Errors are '' where there was none.
 
-    ``back_from`` and ``again_from``: the schema that its way back, and running again, began with.
+    ``left``: what a migration that failed has changed all the same. ``back_from`` and ``again_from``: the schema that
+    its way back, and running again, began with.
     """
 
     forwards: MigrationRun
@@ -47,6 +50,7 @@ class Trip:
     again_from: Schema | None = None
     schema_again: Schema | None = None
     error: str = ""
+    left: tuple[SchemaChange, ...] = ()
     back_error: str = ""
     back_kind: str = ""
     again_error: str = ""
@@ -93,11 +97,10 @@ class Passes:
         def done(run: MigrationRun) -> bool:
             trip = self.trips[run.key] = Trip(run, self._schema)
             trip.schema_after = self._schema = read_schema(self._conn)
-            if not self._compare:
-                return False
-            trip.before, trip.values_changed = self._values.forwards(run, record.relations)
+            if self._compare:
+                trip.before, trip.values_changed = self._values.forwards(run, record.relations)
             self.say("forwards", run)
-            return self._reported()
+            return self._compare and self._reported()
 
         record = self.record = RunRecord(self._watch, done)
         error = self._ask(record, "forwards")
@@ -108,7 +111,8 @@ class Passes:
             if run is None:
                 self.outside_error = error.message
             else:
-                self.trips[run.key] = Trip(run, self._schema, error=error.message)
+                trip = self.trips[run.key] = Trip(run, self._schema, error=error.message)
+                trip.left = changes(self._schema, read_schema(self._conn))
 
     def _backwards(self, plan: list[Key]) -> None:
         def done(run: MigrationRun) -> bool:
@@ -178,7 +182,11 @@ class Passes:
 
     def _reported(self) -> bool:
         """Let the server count now what was read here, so that it is not taken for the migrations' doing."""
-        if self._conn.info.server_version >= 150000:
+        if self._conn.info.server_version < 150000:
+            time.sleep(_REPORTED_S)
+            self._conn.execute("SELECT 1")
+            time.sleep(_REPORTED_S)
+        else:
             self._conn.execute(_REPORT)
         return True
 

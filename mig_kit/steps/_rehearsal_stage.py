@@ -20,6 +20,8 @@ from mig_kit.steps.target import Target
 
 __all__ = ["Played", "Saying", "play"]
 
+_MARGIN = 1.1
+
 
 @dataclass(frozen=True, slots=True)
 class Played:
@@ -87,10 +89,16 @@ class _Reference:
         self._conn: Connection | None = None
 
     def __call__(self) -> Connection | None:
-        if self._conn is None:
+        if self._conn is None and self._fits():
             info = self._stack.enter_context(self._scratch.database(self._template))
             self._conn = self._stack.enter_context(contextlib.closing(connect(info)))
         return self._conn
+
+    def _fits(self) -> bool:
+        free = self._scratch.free_bytes
+        with contextlib.closing(connect(self._scratch.info)) as conn:
+            row = conn.execute("SELECT pg_database_size(%s)", (self._template.dbname,)).fetchone()
+        return free is None or row is None or int(row[0]) * _MARGIN < free
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from mig_kit.hazards.finding import Finding, Severity
 from mig_kit.hazards.lock_safety import Held, TableSize, held_while_working, judge_locks
 from mig_kit.hazards.locks import Blocks
 from mig_kit.hazards.old_release import OldRelease
+from mig_kit.postgres.schema import SchemaChange
 from mig_kit.steps._rehearsal_events import MigrationRun
 from mig_kit.steps._rehearsal_run import Trip, changes, own_changes
 from mig_kit.steps._rehearsed_statement import Observed, RehearsedLock, RehearsedStatement
@@ -84,14 +85,20 @@ def findings_of(
     values_changed: Sequence[ValuesChanged],
     backwards_refused: Sequence[str] = (),
     *,
+    left: Sequence[SchemaChange] = (),
     partial: bool = False,
 ) -> tuple[Finding, ...]:
-    """Return what a person should look at in what was measured, the locks first; ``partial``: rows were left out."""
+    """Return what a person should look at in what was measured, the locks first.
+
+    ``left``: what a migration that failed has changed all the same. ``partial``: rows were left out.
+    """
     make = _Maker(run.app, run.name)
     found = list(_lock_findings(make, statements, sizes))
     if error:
         at = statements[-1].operation if statements and statements[-1].error else ""
         message, hint = f"It failed on the copy: {error}", "mend the migration, then rehearse it again"
+        if left:
+            message += f" What it did before that stays done: {'; '.join(map(str, left))}."
         if partial:
             message += " That may be for want of the rows that were left out of this copy."
             hint = "rehearse it with all of the rows, on a server that has the space, or " + hint
@@ -202,7 +209,8 @@ def _held_finding(
         WorkKind.INDEX_BUILD: "gets an index built",
         WorkKind.CHANGE_ROWS: "has rows changed",
     }[held.work.kind]
-    of = "" if taken is working else f", taken by “{_first_line(taken.sql)}”"
+    of = ", held back until the migration's end" if working.deferred else ""
+    of += "" if taken is working else f", taken by “{_first_line(taken.sql)}”"
     whose = "it" if held.work.relation == lock.relation else lock.relation
     message = (
         f"{held.work.relation} {does} ({_ms(working.ms)}) while {lock.mode} on {whose} keeps {held.blocks} waiting"

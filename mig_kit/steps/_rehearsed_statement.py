@@ -32,13 +32,15 @@ class Observed(Enum):
 class RehearsedLock:
     """State a lock on a relation: taken how long after the first migration began, held until the transaction ended.
 
-    Times in milliseconds, what observing took left out. Of a statement that repeats, the longest.
+    Times in milliseconds, what observing took left out. ``is_table``: False for an index or a sequence, whose locks
+    keep nobody waiting by themselves.
     """
 
     relation: str
     mode: LockMode
     taken_ms: float
     held_ms: float
+    is_table: bool = True
 
     @property
     def blocks(self) -> Blocks:

@@ -99,6 +99,8 @@ class WayBack:
             return f"{self.outcome}: {self.error}" if self.error else str(self.outcome)
         said = ["goes back" if not self.schema_changes else "goes back to another schema than before"]
         said += [str(each) for each in self.lost]
+        if not self.compared:
+            said.append("values were not compared")
         if self.again_error:
             said.append(f"does not run again: {self.again_error}")
         elif self.again_changes:

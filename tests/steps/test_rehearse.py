@@ -108,6 +108,13 @@ def test_concurrently_is_watched_from_a_second_connection(stage: Stage) -> None:
     assert dropped.observed is Observed.SECOND_CONNECTION
 
 
+def test_what_is_over_before_it_is_seen_has_the_locks_of_its_kind(stage: Stage) -> None:
+    found = stage.one("[migrations.RunSQL('VACUUM blog_category', migrations.RunSQL.noop)]", atomic="False")
+    vacuum = statement(found, "VACUUM")
+    assert vacuum.observed is Observed.SECOND_CONNECTION
+    assert lock(vacuum, "blog_category") == {"SHARE UPDATE EXCLUSIVE"}
+
+
 def test_statements_without_a_transaction_get_one_of_their_own(stage: Stage) -> None:
     found = stage.one(
         "[migrations.AddField('comment', 'note', models.CharField(max_length=20, null=True)),"

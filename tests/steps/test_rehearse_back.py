@@ -192,6 +192,7 @@ def test_a_failure_that_leaves_half_of_it_ends_the_rehearsal(stage: Stage) -> No
         )
         first, second = stage.rehearse().migrations
     assert second.outcome is Outcome.FAILED
+    assert ids(second)["MK521"].message.endswith(" What it did before that stays done: table made was added.")
     assert first.way_back.outcome is BackOutcome.NOT_TRIED
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mig_kit.hazards.assessment import VerdictKind
 from mig_kit.postgres import ConnectionInfo, Server
-from mig_kit.steps.rehearse import Outcome
+from mig_kit.steps.rehearse import Observed, Outcome
 from mig_kit.steps.target import open_target
 from tests.servers import fresh_database
 from tests.steps.projects import Template
-from tests.steps.rehearsing import Stage, ids, make_stage
+from tests.steps.rehearsing import Stage, ids, make_stage, statement
 
 # Each tries to write a row into the table "sentinel" of the real database, by its name in .env.
 HOSTILE = """
@@ -348,6 +349,17 @@ def test_a_second_alias_of_the_database_that_waits_for_the_first_is_told(own: St
         (found,) = Stage(own.project, target, own.backup).rehearse().migrations
     assert found.outcome is Outcome.FAILED
     assert "canceling statement due to lock timeout" in found.error
+
+
+def test_a_write_by_a_second_alias_is_told_and_its_locks_are_unknown(own: Stage) -> None:
+    settings(own, "DATABASES['twin'] = dict(DATABASES['default'])\n")
+    python(own, "Category.objects.using('twin').update(position=9)")
+    with closing(open_target(own.project.root)) as target:
+        (found,) = Stage(own.project, target, own.backup).rehearse().migrations
+    updated = statement(found, "UPDATE")
+    assert (updated.observed, updated.note) == (Observed.NOT, "it ran on the connection 'twin'")
+    assert found.lock_safety.kind is VerdictKind.UNKNOWN
+    assert ids(found)["MK532"].evidence == "unknown"
 
 
 def test_a_write_to_another_database_is_refused_as_apply_refuses_it(template: Template, own: Stage) -> None:

@@ -126,6 +126,21 @@ class Observer:
             self._commit()
         return result
 
+    def beside(self, alias):
+        """Return an ``execute_wrapper`` for another connection to the same database: told of, and not looked at."""
+
+        def execute(execute, sql, params, many, context):
+            text = str(sql)
+            if kind_of_all(text) in (READ, CONTROL) or self.migration is None:
+                return execute(sql, params, many, context)
+            fact = {"n": self._next(), "sql": text, "times": 1, "operation": self.operation or self.owner_of(text)}
+            self._timed(lambda: execute(sql, params, many, context), fact, "not")
+            result = fact.pop("result")
+            self.emit("statement", look=None, **dict(fact, error="", alias=alias))
+            return result
+
+        return execute
+
     def _seen(self, work, text):
         """What the driver's own cursors execute."""
         return work() if self._busy else self.run(work, text)

@@ -118,14 +118,15 @@ def rehearse(emit, queries, database="default", way="forwards", app=None, name=N
     Events are the observer's, with ``begin``, ``done`` (confirmed; ``looked`` in the answer says that somebody read
     tables meanwhile) and ``refused``. Raises whatever a migration raises.
     """
+    from django.db import connections
+
     isolation = isolate.current()
     if isolation is None:
         raise Fault("UsageError", "This process is not isolated: it could reach the real database.", "")
     isolation.tell = lambda what: emit("refused", what=what)
     connection = connection_of(database)
-    if database != "default" and isolation.aliases.get("default") == isolation.aliases.get(database):
-        from django.db import connections
-
+    same = [alias for alias, name in isolation.aliases.items() if name == isolation.aliases[database]]
+    if "default" in same:
         connections["default"] = connection  # one connection, or the one would wait for the other's locks
     observer = Observer(emit, connection, queries)
     progress = Progress(emit, observer)
@@ -141,6 +142,9 @@ def rehearse(emit, queries, database="default", way="forwards", app=None, name=N
                     "one database",
                 )
             )
+        for alias in same:
+            if connections[alias] is not connection:
+                stack.enter_context(connections[alias].execute_wrapper(observer.beside(alias)))
         stack.enter_context(observer.watching())
         if way == "forwards":
             forwards(connection, database, app, name, progress, out)
