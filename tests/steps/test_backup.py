@@ -11,15 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mig_kit import errors
-from mig_kit.postgres import find_binaries
+from mig_kit.postgres import applied_migrations_rows, connect, find_binaries, tables
+from mig_kit.postgres.digest import digest_tables
+from mig_kit.postgres.identity import identify
 from mig_kit.progress import Progress
-from mig_kit.steps.backup import backup
+from mig_kit.steps.backup import Backup, backup
 from mig_kit.steps.backups import backups, latest_backup
 from tests.steps.projects import Copy, Opened
 
@@ -64,6 +67,26 @@ def test_the_manifest_says_exactly_what_lies_there(opened: Opened) -> None:
     assert made.same_snapshot
     assert opened.project.database.password.reveal() not in str(manifest)
     assert list(made.to_frame().columns) == ["table", "rows"]
+
+
+def test_the_manifest_says_what_a_restored_copy_is_compared_with(opened: Opened) -> None:
+    made = backup(opened.target)
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    with closing(connect(opened.project.database)) as conn:
+        me = identify(conn)
+        assert made.identity == me
+        assert manifest["identity"] == {"system": me.system, "oid": me.oid, "name": me.name}
+        assert made.digests == digest_tables(conn)
+        assert made.applied == applied_migrations_rows(conn)
+        assert made.sizes == {each.label: each.size_bytes for each in tables(conn)}
+    assert manifest["schema"] == 2
+    assert manifest["encoding"] == "UTF8"
+    assert manifest["extensions"] == ["plpgsql"]
+    assert {"table", "rows", "digest", "sampled", "rule", "how"} == set(manifest["digests"][0])
+    checksum = manifest.pop("checksum")
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert checksum == made.checksum == hashlib.sha256(canonical.encode()).hexdigest()
+    assert Backup.read(made.path) == made
 
 
 def test_the_dump_can_be_restored_with_the_rows_that_were_counted(opened: Opened, copies: Callable[..., Copy]) -> None:
@@ -178,7 +201,7 @@ def test_a_failure_leaves_nothing(opened: Opened) -> None:
 
 INTERRUPTED = """
 import sys, time
-from mig_kit.steps.backup import backup
+from mig_kit.steps.backup import Backup, backup
 from mig_kit.steps.target import open_target
 target = open_target(sys.argv[1])
 def tell(progress):
