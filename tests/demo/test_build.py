@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,15 +102,11 @@ def test_every_foreign_key_of_the_rows_holds_and_new_rows_get_ids(demo: Demo) ->
 
 
 @pytest.mark.slow
-def test_makes_half_a_million_rows_in_a_few_seconds(make_demo: Make) -> None:
-    started = time.monotonic()
+def test_makes_half_a_million_rows(make_demo: Make) -> None:
     full = make_demo(scale=1.0)
-    took = time.monotonic() - started
     assert sum(full.rows.values()) > 500_000
     assert full.rows["contact_message"] == 300_000
     assert full.rows["blog_comment"] == 200_000
-    # About 6 s on two idle cores; twice that is still a demo, and the tests share the machine.
-    assert took < 20
     with connect(full.database) as connection:
         estimate = connection.execute("SELECT reltuples FROM pg_class WHERE relname = 'contact_message'").fetchone()
         assert estimate == (300_000,), "the tables are analyzed"
