@@ -261,8 +261,7 @@ def test_conflicting_leaf_nodes_stop_it_with_the_way_out(opened: Opened) -> None
     with pytest.raises(errors.MigrationGraphError) as caught:
         generate(opened.target, answers=ANSWERS)
     assert str(caught.value) == (
-        "Conflicting migrations, several leaf nodes: 0005_left, 0005_right in blog.\n"
-        "Next: merge them: rb.merge()"
+        "Conflicting migrations, several leaf nodes: 0005_left, 0005_right in blog.\nNext: merge them: rb.merge()"
     )
 
 
