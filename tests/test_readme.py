@@ -58,6 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         stop_demo(project)
 
 
+# All of the runbook, one process a command: a busy machine takes its time.
+@pytest.mark.timeout(900)
 def test_every_command_does_what_it_says(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
