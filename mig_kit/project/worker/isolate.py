@@ -279,7 +279,8 @@ def in_place(wrapper, isolation):
     def params():
         given = real()
         given.update((key, value) for key, value in isolation.server.items() if value)
-        given["dbname"] = wrapper.settings_dict["NAME"]
+        # Up to Django 4.0 it goes by psycopg2's other name for it.
+        given["database" if "database" in given else "dbname"] = wrapper.settings_dict["NAME"]
         return given
 
     wrapper.get_connection_params = params
