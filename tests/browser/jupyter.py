@@ -66,7 +66,7 @@ class Notebook:
 
     def wait_until_idle(self) -> None:
         """Wait until the status bar says so; what is sent before the kernel is there would be lost."""
-        self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=120_000)
+        self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=240_000)
         self.page.wait_for_timeout(1500)
 
     def menu(self, *labels: str) -> None:
@@ -115,7 +115,7 @@ class Notebook:
     def _prompts(self) -> list[str]:
         return self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_inner_texts()
 
-    def wait_until_done(self, timeout_s: float = 120) -> None:
+    def wait_until_done(self, timeout_s: float = 240) -> None:
         """Wait until no cell runs or waits any more."""
         self.page.wait_for_timeout(500)
         deadline = time.monotonic() + timeout_s

@@ -16,7 +16,8 @@ from mig_kit.demo import create_demo
 from mig_kit.postgres import Server
 from tests.browser.jupyter import Notebook, chromium, jupyterlab
 
-pytestmark = pytest.mark.browser
+# Run All takes a rehearsal and a restore too, and longer where other tests share the machine.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_migration_session.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
