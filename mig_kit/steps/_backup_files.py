@@ -110,7 +110,8 @@ def _files(backup: Path) -> list[tuple[str, Path]]:
     """Return the files of a backup but its manifest and its verification, by name."""
     if not backup.is_dir():
         return [(backup.name, backup)] if backup.is_file() else []
-    beside = {backup / each for each in _BESIDE}
+    # Also what a process that was killed while it wrote one of them has left.
+    beside = {backup / name for each in _BESIDE for name in (each, f".{each}.tmp")}
     paths = sorted(path for path in backup.rglob("*") if path.is_file() and path not in beside)
     return [(str(path.relative_to(backup)), path) for path in paths]
 

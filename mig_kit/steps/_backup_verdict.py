@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from mig_kit._version import __version__
-from mig_kit.errors import BackupError
 from mig_kit.steps import _backup_checks as look
 from mig_kit.steps._backup_proof import Proof
 from mig_kit.steps._backup_verification import BackupVerification
@@ -45,20 +45,19 @@ def verdict(proof: Proof, backup: Backup | None, *, with_database: bool) -> Back
     )
 
 
-def keep(result: BackupVerification, backup: Backup | None) -> None:
-    """Keep a verdict beside the backup, unless it only says that nothing could be looked at.
+def keep(result: BackupVerification, backup: Backup | None) -> BackupVerification:
+    """Keep a verdict beside the backup, unless it only says that nothing could be looked at, and return it.
 
-    A server that is down does not unsay what was proved before. Raises BackupError where it cannot be written.
+    A server that is down does not unsay what was proved before. Where it cannot be written, a note says so.
     """
     if backup is None or (not result.verified and not result.failed and backup.verification is not None):
-        return
+        return result
     try:
         result.write(backup.path)
     except OSError as exc:
-        raise BackupError(
-            f"How the verification came out could not be kept: {exc.filename}: {exc.strerror}.",
-            hint="make the folder writable, and verify again",
-        ) from exc
+        note = f"This could not be kept beside the backup: {exc.strerror}; it is listed as it was before."
+        return replace(result, notes=(*result.notes, note))
+    return result
 
 
 def _reason(checks: dict[str, Check], partial: bool, needed: tuple[str, ...]) -> str:

@@ -47,5 +47,4 @@ def verify_backup(
         proof.dump(backup, now, named, without_extensions, jobs)
     proof.of(backup, target, now)
     result = verdict(proof, backup, with_database=target is not None)
-    keep(result, backup)
-    return result
+    return keep(result, backup)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mig_kit.errors import DatabaseError, NotPostgreSQL
+from mig_kit.errors import DatabaseError, NotPostgreSQL, UsageError
 from mig_kit.postgres import ConnectionInfo
 from mig_kit.secret import Secret
 
@@ -120,3 +120,23 @@ def test_goes_to_another_database_with_the_same_account() -> None:
     info = ConnectionInfo("h", 1, "a", "u", Secret("p"), {"sslmode": "require"})
     assert info.with_dbname("b") == ConnectionInfo("h", 1, "b", "u", Secret("p"), {"sslmode": "require"})
     assert hash(info) != hash(info.with_dbname("b"))
+
+
+def test_reads_an_address_as_libpq_does() -> None:
+    info = ConnectionInfo.from_url("postgresql://me:s3cret@db.example.org:5433/shop?sslmode=require")
+    assert (info.host, info.port, info.dbname, info.user) == ("db.example.org", 5433, "shop", "me")
+    assert info.password.reveal() == "s3cret"
+    assert info.options == {"sslmode": "require"}
+    assert ConnectionInfo.from_url("postgresql://db.example.org").dbname == "postgres"
+    assert ConnectionInfo.from_url("host=/run/postgresql dbname=a").host == "/run/postgresql"
+    assert ConnectionInfo.from_url("postgresql://a:1,b:2/x").options == {"port": "1,2"}
+
+
+@pytest.mark.parametrize("text", ["", "shop", "postgresql://me:s3cret@[", "mysql://me:s3cret@host/x", "a=b s3cret"])
+def test_what_is_no_address_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ConnectionInfo.from_url(text)
+    assert str(caught.value) == (
+        "That is no address of a PostgreSQL server.\nNext: write postgresql://user@host:port/database"
+    )
+    assert caught.value.__context__ is None

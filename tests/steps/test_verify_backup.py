@@ -384,6 +384,18 @@ def test_a_missing_extension_is_named_and_without_it_the_backup_is_partial(
     server15.drop_database("with extension")
 
 
+def test_where_it_cannot_be_kept_it_says_so(opened: Opened, copy: Path) -> None:
+    (copy / "verification.json").mkdir()
+    result = verify_backup(opened.target, copy)
+    assert result
+    assert result.notes == ("This could not be kept beside the backup: Is a directory; it is listed as it was before.",)
+
+
+def test_what_a_killed_writer_left_is_no_extra_file(opened: Opened, copy: Path) -> None:
+    (copy / ".verification.json.tmp").write_text("{")
+    assert verify_backup(opened.target, copy)
+
+
 def test_large_objects_are_restored_and_said_not_to_be_compared(database: ConnectionInfo, tmp_path: Path) -> None:
     with closing(connect(database)) as conn:
         conn.execute("SELECT lo_from_bytea(0, 'large')")
