@@ -12,6 +12,7 @@ import psycopg
 from mig_kit import errors
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import gate_facts, gate_judge
+from mig_kit.steps.as_rehearsed import AsRehearsed, rehearsed_facts
 from mig_kit.steps.backup import Backup
 from mig_kit.steps.gate_facts import Facts, database_key
 from mig_kit.steps.gate_judge import Asked
@@ -153,6 +154,13 @@ class Gated:
         self._answer(asked, acknowledge, override)
         return self._let_run(asked, outcome)
 
+    def _as_rehearsed(self) -> AsRehearsed | None:
+        """Return what holds a run to the rehearsals of its migrations, None where there are none."""
+        if self.target.info is None or self.facts.is_empty:
+            return None
+        found = AsRehearsed(self.target, self.facts.of(gate_facts.REHEARSED, database_key(self.target)))
+        return found if found else None
+
     def _let_run(self, asked: Asked, outcome: dict[str, Any]) -> Callable[[str, dict[str, Any]], None]:
         """Refuse a step one of whose required gates is closed; the gates are in the record either way."""
         gates = gate_judge.judge(self.target, self.facts, asked, only_required=True)
@@ -237,6 +245,7 @@ class Gated:
                     str(each): [files[str(each)], str(each.way_back.outcome) if each.way_back.ok else "failed"]
                     for each in result.migrations
                 },
+                went=rehearsed_facts(result),
             )
 
         yield rehearsed

@@ -319,6 +319,7 @@ class Runbook(Backed, Resuming, Rewriting, ShownFirst):
             self.interaction.progress("apply") as progress,
         ):
             on_event = self._let_apply(app, name, confirm, outcome, acknowledge, override)
+            held = self._as_rehearsed()
             try:
                 result = apply_step.apply(
                     self.target,
@@ -327,6 +328,8 @@ class Runbook(Backed, Resuming, Rewriting, ShownFirst):
                     expected=session.previewed.get((app, name)),
                     other_databases=other_databases,
                     waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
+                    checked=held,
+                    expected_ms=held.expected_ms if held is not None else None,
                     journal=self.run.journal if self.run is not None else None,
                     progress=progress,
                     on_event=on_event,

@@ -102,6 +102,11 @@ class Facts:
         )
 
     @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing was ever kept."""
+        return not self._own if self.path is None else not self.path.exists()
+
+    @property
     def trouble(self) -> str:
         """Why nothing of what is kept counts, '' while it does: it was changed, or cannot be read."""
         if self.path is None or not self.path.exists():
