@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mig_kit import errors
 from mig_kit.runbook._gated import Gated
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import resume as resume_step
@@ -79,6 +80,10 @@ class Resuming(Gated):
                     journal=self.run.journal if self.run is not None else None,
                     progress=progress,
                 )
+            except errors.ApplyFailed as exc:
+                self._session.attempts.append(exc)
+                outcome["applied"] = exc.applied
+                raise
             finally:
                 self._changed()
             self._session.attempts.append(result)

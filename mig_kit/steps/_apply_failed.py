@@ -44,14 +44,20 @@ def failed(run: Migrating, plan: Sequence[Any], exc: errors.MigKitError) -> erro
     )
     if isinstance(exc, errors.OperationFailed) and exc.kind in _WAITED and recorder.in_the_way:
         lines.append(f"In its way: {'; '.join(recorder.in_the_way)}.")
-    half_done = bool(recorder.current) and not recorder.atomic and recorder.current not in done
+    stopped = bool(recorder.current) and recorder.current not in done
+    half_done = stopped and not (recorder.atomic and recorder.guarded)
     if recorder.current in done:
         state = "is not recorded any more" if backwards else "itself is recorded as applied"
         lines.append(f"{recorder.current} {state}: what failed came after its commit.")
     elif half_done:
         if recorder.part:
             lines.append(f"It stopped in {recorder.part}.")
-        lines.append(f"{recorder.current} is not atomic: what it did before it failed stays done.")
+        if recorder.atomic:
+            lines.append(
+                f"{recorder.current} was run by the project's own executor: it may be done without its record."
+            )
+        else:
+            lines.append(f"{recorder.current} is not atomic: what it did before it failed stays done.")
     if not known:
         lines.append("The database could not be asked: this is what was seen before.")
     again = "rb.resume(): it goes on where this stopped" if half_done else _AGAIN[backwards]

@@ -62,6 +62,7 @@ class Recorder:
         self.done: list[AppliedMigration] = []
         self.current = ""
         self.atomic = True
+        self.guarded = True
         self.backend_pid: int | None = None
         self.part = ""
         self._step = step
@@ -89,6 +90,7 @@ class Recorder:
             self._met()
             self.current = f"{data['app']}.{data['name']}"
             self.atomic = data["atomic"]
+            self.guarded = data["guarded"] or self.backend_pid is None
             rehearsed = self._expected.get(self.current)
             self.say(f"{self.current} …" + (f" (rehearsed in {rehearsed / 1000:.2f} s)" if rehearsed else ""))
         elif event == "operation":

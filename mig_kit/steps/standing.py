@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -272,10 +272,25 @@ class _Look:
             )
         if begun is None and not here:
             return standing(Standing.NOT_STARTED, f"it was not announced, and it {words}")
+        if begun is not None and begun.data["atomic"] and not begun.data.get("guarded"):
+            return self._of_another_executor(standing, app, name, words)
         if begun is not None and begun.data["atomic"]:
             whole = "its transaction, of which the record is a part, was not committed"
             return standing(Standing.NOT_STARTED, f"it was announced, and it {words}: {whole}")
         return self._in_parts(app, name, backwards, entries, here, begun)
+
+    def _of_another_executor(
+        self, standing: Callable[..., MigrationStanding], app: str, name: str, words: str
+    ) -> MigrationStanding:
+        """An executor of the project's own writes its record when it likes: after the commit, as Django's does."""
+        return standing(
+            Standing.UNCLEAR,
+            f"it was announced, and it {words}, which the project's own executor may do after the commit",
+            choices={
+                "again": ({"app": app, "name": name}, "the schema is as it was before it"),
+                "done": ({"app": app, "name": name, "record": True}, "the schema is as it leaves it"),
+            },
+        )
 
     def _in_parts(
         self,

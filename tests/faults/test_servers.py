@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -241,6 +242,40 @@ def test_what_a_killed_session_ran_is_ended_on_the_server(site: Site, target: Ta
     assert time.monotonic() - began < 10
     process.join()
     assert "a" not in columns(database)
+
+
+def test_an_interrupted_concurrent_build_is_done_again(site: Site, target: Target, database: ConnectionInfo) -> None:
+    """Ctrl-C cancels it on the server, which leaves an invalid index: the next session removes it and builds anew."""
+    site.migration(
+        "shop",
+        "0002_index",
+        'atomic = False\ndependencies = [("shop", "0001_initial")]\n'
+        'operations = [AddIndexConcurrently("Item", models.Index(fields=["title"], name="item_title"))]',
+        imports="from django.contrib.postgres.operations import AddIndexConcurrently",
+    )
+    folder = site.folder / ".mig" / "runs" / "one"
+    folder.mkdir(parents=True)
+    journal = Journal(folder / "journal.jsonl")
+    building = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting for%'"
+    with held(database, "UPDATE shop_item SET title = title", 60):
+
+        def interrupt() -> None:
+            until(lambda: ask(database, building) == [(1,)])
+            target.worker.interrupt()
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(errors.ApplyFailed) as caught:
+            apply(target, journal=journal)
+        thread.join()
+    assert caught.value.unfinished
+    assert ask(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'item_title'::regclass") == [(False,)]
+    found = look(target)
+    assert found is not None
+    assert found.way is Way.FINISH_REST
+    assert "the index itself tells whether it is done" in found.words
+    resume(target, journal=journal)
+    assert ask(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'item_title'::regclass") == [(True,)]
 
 
 def until(look: Callable[[], object], seconds: float = 30) -> None:

@@ -283,6 +283,55 @@ def test_what_was_recorded_by_hand_is_done(
     assert look(target) is None
 
 
+OWN_COMMAND = """
+from django.core.management.commands import migrate
+from django.db.migrations.executor import MigrationExecutor
+
+
+class Own(MigrationExecutor):
+    def apply_migration(self, state, migration, fake=False, fake_initial=False):
+        self.progress_callback("apply_start", migration, fake)
+        with self.connection.schema_editor(atomic=migration.atomic) as editor:
+            state = migration.apply(state, editor)
+        if migration.name == "0002_a" and DIES:
+            raise SystemExit("died before the record")
+        self.recorder.record_applied(migration.app_label, migration.name)
+        self.progress_callback("apply_success", migration, fake)
+        return state
+
+
+class Command(migrate.Command):
+    def handle(self, *args, **options):
+        before, migrate.MigrationExecutor = migrate.MigrationExecutor, Own
+        try:
+            super().handle(*args, **options)
+        finally:
+            migrate.MigrationExecutor = before
+"""
+
+
+@pytest.mark.parametrize("choice", ["again", "done"])
+def test_an_executor_of_the_projects_own_may_have_committed_without_a_record(
+    site: Site, target: Target, journal: Journal, database: ConnectionInfo, choice: str
+) -> None:
+    command = "shop/management/commands/migrate.py"
+    site.write("shop/management/__init__.py", "")
+    site.write("shop/management/commands/__init__.py", "")
+    site.write(command, OWN_COMMAND.replace("DIES", "True"))
+    add_field(site)
+    failure = fails(target, journal, "died before the record")
+    assert "was run by the project's own executor: it may be done without its record." in failure.message
+    found = left(target)
+    assert found.way is Way.CHOOSE
+    assert "which the project's own executor may do after the commit" in found.words
+    (site.folder / command).unlink()
+    if choice == "again":
+        ask(database, "ALTER TABLE shop_item DROP COLUMN a")
+    resume(target, choice=choice, journal=journal)
+    assert "a" in columns(database)
+    assert recorded(database) == {"0001_initial", "0002_a"}
+
+
 def test_a_secret_that_the_journal_masked_is_never_run(
     site: Site, target: Target, journal: Journal, database: ConnectionInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

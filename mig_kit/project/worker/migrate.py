@@ -24,6 +24,7 @@ class Watcher:
         self.migration = None
         self.began = None
         self.counts = {}
+        self.guarded = False  # whether the runner does what is told of, and not an executor of the project's own
         self._marked = {}
 
     def progress(self, action, migration=None, fake=False):
@@ -33,7 +34,8 @@ class Watcher:
         app, name = migration.app_label, migration.name
         about = {"app": app, "name": name, "backwards": action.startswith("un"), "fake": bool(fake)}
         if action.endswith("_start"):
-            self.emit.confirmed("begin", **dict(about, atomic=bool(migration.atomic), file=module_file(migration)))
+            about.update(atomic=bool(migration.atomic), guarded=self.guarded, file=module_file(migration))
+            self.emit.confirmed("begin", **about)
             self.migration, self.began, self.counts, self._marked = (app, name), time.perf_counter(), {}, {}
         elif action.endswith("_success"):
             ms = (time.perf_counter() - self.began) * 1000 if self.began is not None else 0.0

@@ -140,11 +140,12 @@ class Runner:
 
     def forwards(self, executor, state, migration, fake, fake_initial):
         """Apply one migration and record it; return the state after it."""
+        self.watcher.guarded = True
         tell(executor, "apply_start", migration, fake)
         if not fake and fake_initial:
             fake, state = executor.detect_soft_applied(state, migration)
         with self._active():
-            if fake:
+            if fake or self._record_only(migration):
                 self._recorded(lambda: give_record(executor, migration))
             elif migration.atomic:
                 state = self._whole(
@@ -160,9 +161,10 @@ class Runner:
 
     def backwards(self, executor, state, migration, fake):
         """Take one migration back and its record out; return the state before it."""
+        self.watcher.guarded = True
         tell(executor, "unapply_start", migration, fake)
         with self._active():
-            if fake:
+            if fake or self._record_only(migration):
                 self._recorded(lambda: take_record(executor, migration))
             elif migration.atomic:
                 state = self._whole(
@@ -198,6 +200,11 @@ class Runner:
             exception=type(exc).__name__,
             sqlstate=CANCELLED,
         )
+
+    def _record_only(self, migration):
+        """Say whether a migration was done by a session that died before it wrote the record."""
+        key = {"app": migration.app_label, "name": migration.name}
+        return bool(self.resume.get("record")) and all(self.resume.get(name) == key[name] for name in key)
 
     def take_back(self, migration, state):
         """Take back the parts of one migration that are done, without its record; ``state`` is the one before it."""
