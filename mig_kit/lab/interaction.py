@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from mig_kit.lab.forms import Checklist, Picker, QuestionForm
+from mig_kit.lab.forms import Blockers, Checklist, Picker, QuestionForm
 from mig_kit.lab.progress import step_progress
 from mig_kit.progress import ProgressCallback
 
@@ -33,3 +33,7 @@ class NotebookInteraction:
     def checklist(self, runbook: Runbook) -> Checklist:
         """Return the form for the generated files' checklist."""
         return Checklist(runbook)
+
+    def blockers(self, runbook: Runbook) -> Blockers:
+        """Return the form for the sessions that hold locks."""
+        return Blockers(runbook)

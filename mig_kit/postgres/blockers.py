@@ -14,7 +14,7 @@ from mig_kit.postgres.connection import Connection
 from mig_kit.postgres.literals import without_literals
 from mig_kit.postgres.refusal import first_line
 
-__all__ = ["HowToEnd", "LockQueue", "Session", "end_session", "lock_queue"]
+__all__ = ["Holding", "HowToEnd", "LockQueue", "Session", "end_session", "lock_queue", "sessions_on_tables"]
 
 # pg_locks, which everyone may read, tells who waits; pg_stat_activity shows other roles' waits to few.
 _EDGES = "SELECT pid, pg_blocking_pids(pid) FROM (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted) waiting"
@@ -24,6 +24,17 @@ _SESSIONS = """
            coalesce(state, ''), coalesce(query, ''), backend_start, xact_start, query_start, backend_type,
            clock_timestamp()
     FROM pg_stat_activity WHERE pid = ANY(%s)
+"""
+
+_ON_TABLES = """
+    SELECT l.pid, array_agg(DISTINCT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname
+                                          ELSE n.nspname || '.' || c.relname END)
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() AND c.relkind IN ('r', 'p', 'm')
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND a.application_name NOT LIKE 'mig_kit%'
+    GROUP BY l.pid
 """
 
 _PREPARED = "SELECT gid, owner, prepared FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared"
@@ -63,12 +74,29 @@ class Session:
     def __str__(self) -> str:
         if self.pid == 0:
             return f"the prepared transaction {self.query!r} of {self.role}"
+        return f"process {self.pid} {self.words}" + (f": {self.query}" if self.query else "")
+
+    @property
+    def words(self) -> str:
+        """Who it is and since when it does what."""
         who = ", ".join(each for each in (self.role, self.application, self.address) if each)
         if self.kind not in ("client backend", ""):
             who = self.kind
         since = f" since {self.since:%H:%M:%S} UTC ({self.seconds:.1f} s)" if self.since else ""
-        doing = f"{self.state or 'active'}{since}"
-        return f"process {self.pid} ({who}), {doing}" + (f": {self.query}" if self.query else "")
+        return f"({who}), {self.state or 'active'}{since}"
+
+    @property
+    def key(self) -> tuple[int, datetime | None]:
+        """What stands for this very session: a process number alone may be another's later."""
+        return self.pid, self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Name a session and the tables it holds locks on."""
+
+    session: Session
+    tables: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +130,13 @@ def lock_queue(conn: Connection, pid: int) -> LockQueue:
         known[0] = _prepared(conn)
     found = sorted((known[each] for each in before if each in known), key=_head_first)
     return LockQueue(pid, tuple(found), tuple(known[each] for each in sorted(behind) if each in known))
+
+
+def sessions_on_tables(conn: Connection) -> tuple[Holding, ...]:
+    """Return who holds locks on tables of this database, mig_kit's own sessions left out; the longest first."""
+    tables = {int(row[0]): tuple(row[1]) for row in conn.execute(_ON_TABLES).fetchall()}
+    found = [Holding(session, tables[pid]) for pid, session in _sessions(conn, set(tables), {}).items()]
+    return tuple(sorted(found, key=lambda each: -(each.session.seconds or 0.0)))
 
 
 def end_session(conn: Connection, session: Session, how: HowToEnd) -> bool:

@@ -12,6 +12,7 @@ import psycopg
 from mig_kit import errors
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import gate_facts, gate_judge
+from mig_kit.steps.apply import Waiting
 from mig_kit.steps.as_rehearsed import AsRehearsed, rehearsed_facts
 from mig_kit.steps.backup import Backup
 from mig_kit.steps.gate_facts import Facts, database_key
@@ -153,6 +154,11 @@ class Gated:
         asked = self._before_apply(app, name, confirm)
         self._answer(asked, acknowledge, override)
         return self._let_run(asked, outcome)
+
+    def _waiting(self, lock_timeout_s: float, give_up_after_s: float, end_blockers: bool) -> Waiting:
+        """Return how a step waits for locks, with those whom somebody chose to end."""
+        ends = True if end_blockers else frozenset(self._session.to_end)
+        return Waiting(lock_timeout_s, give_up_after_s, ends or False)
 
     def _as_rehearsed(self) -> AsRehearsed | None:
         """Return what holds a run to the rehearsals of its migrations, None where there are none."""

@@ -10,6 +10,7 @@ from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.runbook._session import Choice
 from mig_kit.steps import generate as generate_step
 from mig_kit.steps import review as review_step
+from mig_kit.steps.in_the_way import InTheWay
 
 if TYPE_CHECKING:
     from mig_kit.runbook._runbook import Runbook
@@ -31,6 +32,9 @@ class Interaction(Protocol):
 
     def checklist(self, runbook: Runbook) -> Any:
         """Return the form for the generated files' checklist."""
+
+    def blockers(self, runbook: Runbook) -> Any:
+        """Return the form for the sessions that hold locks."""
 
 
 class Quiet:
@@ -56,6 +60,10 @@ class Quiet:
     def checklist(self, runbook: Runbook) -> generate_step.Generated | None:
         """Return what was generated."""
         return runbook.generated
+
+    def blockers(self, runbook: Runbook) -> InTheWay:
+        """Return the sessions that hold locks."""
+        return runbook.in_the_way()
 
 
 for _each in (Interaction, Quiet):

@@ -76,7 +76,7 @@ class Resuming(Gated):
                     self.target,
                     choice=choice,
                     back=back,
-                    waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
+                    waiting=self._waiting(lock_timeout_s, give_up_after_s, end_blockers),
                     journal=self.run.journal if self.run is not None else None,
                     progress=progress,
                 )

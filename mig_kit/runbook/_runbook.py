@@ -21,6 +21,7 @@ from mig_kit.runbook._resuming import Resuming
 from mig_kit.runbook._rewriting import Rewriting
 from mig_kit.runbook._session import Choice, Finished, Session, Tick, Traceback
 from mig_kit.runbook._shown_first import ShownFirst
+from mig_kit.runbook._waiting import WaitingForLocks
 from mig_kit.runbook._who import commit_of, user_name
 from mig_kit.steps import apply as apply_step
 from mig_kit.steps import backups as backups_step
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Runbook"]
 
 
-class Runbook(Backed, Resuming, Rewriting, ShownFirst):
+class Runbook(Backed, Resuming, Rewriting, ShownFirst, WaitingForLocks):
     """One migration session on one database of one project: the steps in order, and the record of them.
 
     Open one with ``mig_kit.open_runbook``. Each method is a step and returns its result; each is written to the
@@ -327,7 +328,7 @@ class Runbook(Backed, Resuming, Rewriting, ShownFirst):
                     name,
                     expected=session.previewed.get((app, name)),
                     other_databases=other_databases,
-                    waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
+                    waiting=self._waiting(lock_timeout_s, give_up_after_s, end_blockers),
                     checked=held,
                     expected_ms=held.expected_ms if held is not None else None,
                     journal=self.run.journal if self.run is not None else None,

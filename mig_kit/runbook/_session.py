@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from mig_kit import errors
@@ -67,6 +68,7 @@ class Session:
     )
     attempts: list[apply_step.Applied | errors.ApplyFailed] = field(default_factory=list)
     verification: verify_step.Verification | None = None
+    to_end: set[tuple[int, datetime | None]] = field(default_factory=set)  # sessions, when they are in the way
     asked: Asked | None = None  # what was shown last and waits for its second call
     overrides: dict[tuple[str, str], Fact] = field(default_factory=dict)  # (step, gate) → the reason
     gates: Gates | None = None  # as they stood when a step was last let run or refused

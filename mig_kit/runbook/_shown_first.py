@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mig_kit import errors
 from mig_kit.runbook._gated import Gated
-from mig_kit.steps import apply as apply_step
 from mig_kit.steps import gate_facts, gate_judge
 from mig_kit.steps.backup import Backup
 from mig_kit.steps.fake import AGREES, Faked, FakePlan, initial_name, plan_fake, record_fake
@@ -74,7 +73,7 @@ class ShownFirst(Gated):
                     self.target,
                     shown,
                     other_databases=other_databases,
-                    waiting=apply_step.Waiting(lock_timeout_s, give_up_after_s, end_blockers),
+                    waiting=self._waiting(lock_timeout_s, give_up_after_s, end_blockers),
                     journal=self.run.journal if self.run is not None else None,
                     progress=progress,
                     on_event=on_event,

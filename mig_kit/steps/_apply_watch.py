@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import psycopg
 
@@ -36,7 +37,7 @@ class ApplyWatch:
         *,
         every_s: float = 0.2,
         give_up_after_s: float = 300.0,
-        end_blockers: bool = False,
+        end_blockers: bool | frozenset[tuple[int, datetime | None]] = False,
         ended: Callable[[str], object] | None = None,
     ) -> None:
         self.reason = ""
@@ -122,7 +123,7 @@ class ApplyWatch:
         waited = now - self._waiting_since
         if self._end_blockers and waited >= _PATIENCE_S:
             for each in queue.roots:
-                if each.kind == "client backend":
+                if each.kind == "client backend" and self._is_to_end(each):
                     self._end(conn, each)
         if not self._concurrent_since:
             return
@@ -130,6 +131,10 @@ class ApplyWatch:
         if waited > max(self._limit, worked):
             self.reason = f"it has waited for {waited:.0f} s: {_in_words(queue)}."
             conn.execute("SELECT pg_cancel_backend(%s)", (self._pid,))
+
+    def _is_to_end(self, session: Session) -> bool:
+        chosen = self._end_blockers
+        return chosen if isinstance(chosen, bool) else session.key in chosen
 
     def _end(self, conn: Connection, session: Session) -> None:
         # What is idle in a transaction does not hear a cancel.

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,12 @@ class Waiting:
     """How a migration waits for locks, in seconds, and whether it ends those who hold them.
 
     ``lock_timeout_s``: the longest that it stands in a queue in which others stand behind it. ``give_up_after_s``: how
-    long it tries again and again.
+    long it tries again and again. ``end_blockers``: all of them, or these sessions (``Session.key``).
     """
 
     lock_timeout_s: float = 0.5
     give_up_after_s: float = 300.0
-    end_blockers: bool = False
+    end_blockers: bool | frozenset[tuple[int, datetime | None]] = False
 
     def __post_init__(self) -> None:
         for name in ("lock_timeout_s", "give_up_after_s"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from mig_kit.hazards import Finding, Severity
-from mig_kit.lab.forms import Checklist, Form, Picker, QuestionForm
+from mig_kit.lab.forms import Blockers, Checklist, Form, Picker, QuestionForm
+from mig_kit.postgres import connect
 from mig_kit.runbook import Choice, Runbook, Tick, open_runbook
 
 if TYPE_CHECKING:
@@ -217,3 +219,33 @@ def test_with_nobody_there_only_the_view_is_shown(session: Session, shell: Inter
     with capture_output() as captured:
         Checklist(session.runbook)._ipython_display_()
     assert [sorted(each.data) for each in captured.outputs] == [["text/html", "text/plain"]]
+
+
+def test_whom_an_apply_may_end_is_chosen_session_by_session(pending: Runbook) -> None:
+    """Nothing is ended by a click: the next apply does it, to that very session, and only when it has to wait."""
+    info = pending.target.need_postgres("test")
+    assert repr(Blockers(pending)).startswith("Nobody holds a lock on a table now")
+    with (
+        closing(connect(info, application_name="a report")) as one,
+        closing(connect(info, application_name="b")) as other,
+    ):
+        for conn in (one, other):
+            conn.execute("BEGIN")
+            conn.execute("SELECT count(*) FROM blog_category")
+        form = Blockers(pending)
+        named(form)
+        boxes = controls(form, ipywidgets.Checkbox)
+        assert len(boxes) == 2
+        assert "2 sessions with locks, 0 to be ended" in repr(form)
+        assert "a report" in repr(form)
+        assert "SELECT count(*) FROM blog_category" in repr(form)
+        box = next(each for each in boxes if f"end process {one.info.backend_pid} " in each.description)
+        box.value = True
+        assert "2 sessions with locks, 1 to be ended" in repr(form)
+        session = next(each.session for each in form.found.sessions if each.session.pid == one.info.backend_pid)
+        assert pending.is_to_end(session)
+        assert one.execute("SELECT 1").fetchone() == (1,)
+        waiting = pending._waiting(0.5, 300, False)
+        assert waiting.end_blockers == frozenset((session.key,))
+        box.value = False
+        assert pending._waiting(0.5, 300, False).end_blockers is False

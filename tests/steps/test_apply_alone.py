@@ -20,6 +20,7 @@ from mig_kit.postgres.migration_lock import RUNNER_CLASS, MigrationLock
 from mig_kit.progress import Progress
 from mig_kit.record import Journal
 from mig_kit.steps.apply import Waiting, apply
+from mig_kit.steps.in_the_way import in_the_way
 from mig_kit.steps.target import Target
 from tests.poolers import pgbouncer
 from tests.project.projects import Site, make_site
@@ -99,6 +100,29 @@ def test_who_is_in_the_way_is_ended_when_that_was_asked_for(
     (ended,) = result.ended
     assert ended.startswith("terminate: process ")
     assert "a long report" in ended
+    assert "a" in columns(database)
+
+
+def test_only_the_session_that_was_chosen_is_ended(site: Site, target: Target, database: ConnectionInfo) -> None:
+    add_field(site)
+    with (
+        held(database, "SELECT count(*) FROM shop_item", 60, name="chosen"),
+        held(database, "SELECT count(*) FROM shop_item", 60, name="kept") as release,
+    ):
+        found = {each.session.application: each.session for each in in_the_way(target).sessions}
+        assert set(found) == {"chosen", "kept"}
+        assert list(in_the_way(target).to_frame()["tables"]) == ["shop_item", "shop_item"]
+
+        def after_three_tries(event: str, data: dict[str, Any]) -> None:
+            if event == "retry" and data["tries"] == 3:
+                still = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'kept'"
+                assert ask(database, still) == [(1,)]
+                release()
+
+        chosen = Waiting(0.5, end_blockers=frozenset((found["chosen"].key,)))
+        result = apply(target, waiting=chosen, on_event=after_three_tries)
+    (ended,) = result.ended
+    assert "chosen" in ended
     assert "a" in columns(database)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mig_kit.lab.forms.blockers import Blockers
 from mig_kit.lab.forms.checklist import Checklist
 from mig_kit.lab.forms.form import Form
 from mig_kit.lab.forms.picker import Picker
 from mig_kit.lab.forms.questions import QuestionForm
 
-__all__ = ["Checklist", "Form", "Picker", "QuestionForm"]
+__all__ = ["Blockers", "Checklist", "Form", "Picker", "QuestionForm"]
