@@ -101,9 +101,8 @@ class MigrationRun:
 
     @property
     def changed(self) -> frozenset[str]:
-        """The relations whose rows may be others than before: nothing changes a row under a weaker lock."""
-        strong = (LockMode.ROW_EXCLUSIVE, LockMode.ACCESS_EXCLUSIVE)
-        found = {lock.relation for each in self.statements for lock in each.locks if lock.mode in strong}
+        """The relations whose values may be others than before: their rows were changed, or written anew."""
+        found: set[str] = set()
         for each in self.statements:
             found |= {change.relation for change in each.seen.rows} | set(each.seen.rewritten) | set(each.seen.emptied)
         return frozenset(found)

@@ -98,7 +98,9 @@ class Passes:
             trip = self.trips[run.key] = Trip(run, self._schema)
             trip.schema_after = self._schema = read_schema(self._conn)
             if self._compare:
-                trip.before, trip.values_changed = self._values.forwards(run, record.relations)
+                trip.before, trip.values_changed = self._values.forwards(
+                    run, record.relations, trip.schema_before, trip.schema_after
+                )
             self.say("forwards", run)
             return self._compare and self._reported()
 
@@ -120,7 +122,7 @@ class Passes:
             trip.backwards, trip.back_from = run, self._schema
             trip.schema_back = self._schema = read_schema(self._conn)
             if trip.before is not None:
-                trip.lost = self._values.backwards(trip.before, record.relations)
+                trip.lost = self._values.backwards(run, trip.before, record.relations)
             self.say("backwards", run)
             return self._reported()
 

@@ -218,4 +218,34 @@ def test_a_table_that_two_migrations_change_is_compared_each_time(stage: Stage) 
         stage.write("[migrations.RemoveField('category', 'position')]")
         first, second = stage.rehearse().migrations
     assert [each.column for each in second.way_back.lost] == ["position"]
-    assert {each.column for each in first.way_back.lost} <= {"name", "position"}
+    assert {each.column for each in first.way_back.lost} <= {"name"}
+
+
+def test_values_are_followed_through_renames(stage: Stage) -> None:
+    """What is renamed goes by the name that it has at that point, and by its old one in the backup."""
+    with stage.project.restored():
+        stage.write("[migrations.RenameField('category', 'name', 'title')]")
+        stage.write("[migrations.RenameModel('Category', 'Section')]")
+        stage.write(sql("UPDATE blog_section SET title = upper(title), position = position + 1"))
+        stage.write("[migrations.RemoveField('section', 'position')]")
+        first, second, third, fourth = stage.rehearse().migrations
+    many = rows(stage, "blog_category")
+    assert [str(each) for each in third.values_changed] == [
+        f"blog_section.{column}: {many} of {many} values changed" for column in ("title", "position")
+    ]
+    # The position was lost by the way back of the last one.
+    assert [str(each) for each in third.way_back.lost] == [f"blog_section.title: {many} of {many} values lost"]
+    assert [each.column for each in fourth.way_back.lost] == ["position"]
+    assert (first.way_back.lost, second.way_back.lost) == ((), ())
+
+
+def test_what_only_the_way_back_changes_is_lost_by_it(stage: Stage) -> None:
+    found = stage.one(sql("SELECT 1", "UPDATE blog_category SET name = upper(name)"))
+    many = rows(stage, "blog_category")
+    assert [str(each) for each in found.way_back.lost] == [f"blog_category.name: {many} of {many} values lost"]
+
+
+def test_a_column_that_is_added_costs_no_look_at_the_values(stage: Stage) -> None:
+    found = stage.one("[migrations.AddField('comment', 'note', models.IntegerField(null=True))]")
+    assert found.way_back.compared
+    assert (found.values_changed, found.way_back.lost) == ((), ())
