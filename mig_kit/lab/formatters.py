@@ -26,7 +26,7 @@ from mig_kit.steps.restore import RestoredBackup
 from mig_kit.steps.review import ModelChanges
 from mig_kit.steps.rollback import RollbackPlan, RolledBack
 from mig_kit.steps.safer import Safer
-from mig_kit.steps.standing import Unfinished
+from mig_kit.steps.unfinished import Unfinished
 from mig_kit.steps.verify import Verification
 from mig_kit.steps.verify_backup import BackupVerification
 

@@ -11,7 +11,7 @@ from mig_kit.steps import apply as apply_step
 from mig_kit.steps import resume as resume_step
 from mig_kit.steps.last_apply import left_open
 from mig_kit.steps.plan_hash import HashedPlan
-from mig_kit.steps.standing import Unfinished
+from mig_kit.steps.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from mig_kit.runbook._interaction import Interaction

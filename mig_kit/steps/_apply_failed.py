@@ -7,7 +7,7 @@ from typing import Any
 
 from mig_kit import errors
 from mig_kit.steps._migrating import Migrating
-from mig_kit.steps.standing import GO_BACK
+from mig_kit.steps.unfinished import GO_BACK
 
 __all__ = ["failed", "interrupted"]
 

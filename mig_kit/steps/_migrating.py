@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from mig_kit import errors
-from mig_kit.postgres import Connection, ConnectionInfo, invalid_indexes
+from mig_kit.postgres import Connection, ConnectionInfo
 from mig_kit.postgres.migration_lock import MigrationLock
 from mig_kit.postgres.pooling import refuse_pooling
 from mig_kit.postgres.refusal import first_line
@@ -24,38 +20,16 @@ from mig_kit.record import Journal
 from mig_kit.steps._apply_record import Recorder
 from mig_kit.steps._apply_watch import ApplyWatch
 from mig_kit.steps._manifest import made_by
+from mig_kit.steps._where import anchor, database_facts, schema_digest
+from mig_kit.steps._worker_backend import WorkerBackend
 from mig_kit.steps.apply_journal import ApplyJournal
-from mig_kit.steps.standing import Unfinished, Way, anchor, database_facts, find_unfinished, schema_digest
+from mig_kit.steps.done_check import Checked, DoneCheck, file_sha256
+from mig_kit.steps.standing import find_unfinished
 from mig_kit.steps.target import Target
+from mig_kit.steps.unfinished import Unfinished, Way
+from mig_kit.steps.waiting import Waiting
 
-__all__ = ["Checked", "Migrating", "Waiting"]
-
-# The very backend that was seen: its number may be another's by now.
-_OF_THE_WORKER = "SELECT {}(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start IS NOT DISTINCT FROM %s"
-
-# Told of a migration that is done: its app and name, and whether it was taken back. What it returns, if anything, is
-# what is wrong with the database now.
-Checked = Callable[[str, str, bool], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How a migration waits for locks, in seconds, and whether it ends those who hold them.
-
-    ``lock_timeout_s``: the longest that it stands in a queue in which others stand behind it. ``give_up_after_s``: how
-    long it tries again and again. ``end_blockers``: all of them, or these sessions (``Session.key``).
-    """
-
-    lock_timeout_s: float = 0.5
-    give_up_after_s: float = 300.0
-    end_blockers: bool | frozenset[tuple[int, datetime | None]] = False
-
-    def __post_init__(self) -> None:
-        for name in ("lock_timeout_s", "give_up_after_s"):
-            if getattr(self, name) <= 0:
-                raise errors.UsageError(
-                    f"{name} is {getattr(self, name):g}: nothing can be had in that time.", hint="give seconds above 0"
-                )
+__all__ = ["Migrating"]
 
 
 @dataclass
@@ -83,9 +57,9 @@ class Migrating:
         self._lock: MigrationLock | None = None
         self._watch: ApplyWatch | None = None
         self._conn: Connection | None = None
-        self._invalid: frozenset[str] = frozenset()
+        self._check: DoneCheck | None = None
         self._facts: dict[str, Any] = {}
-        self._backend_start: Any = None
+        self._backend: WorkerBackend | None = None
         self._announced = False
 
     @contextlib.contextmanager
@@ -102,13 +76,37 @@ class Migrating:
         refuse_pooling(info)
         with contextlib.ExitStack() as stack:
             self._lock = stack.enter_context(MigrationLock.acquire(info, self.step, on_lost=self._lost))
-            self._conn = stack.enter_context(contextlib.closing(self.target.connect(self.step)))
+            self._open()
+            stack.callback(self._close)
             if not resuming:
                 self._refuse_half_done()
-            self._invalid = frozenset(_invalid(self._conn))
+            assert self._conn is not None
+            self._check = DoneCheck(self._conn, self.checked)
             self._watch = self._watching(info)
             stack.callback(self._watch.close)
             yield
+
+    def _open(self) -> Connection:
+        """Connect to look at the database between the steps; that may be hours apart."""
+        self._conn = self.target.connect(self.step)
+        if self._conn.info.server_version >= 140000:
+            self._conn.execute("SET idle_session_timeout = 0")
+        return self._conn
+
+    def _close(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+
+    def _looking(self) -> Connection | None:
+        """Return the connection to look with, made anew where something on the way forgot it; None without one."""
+        if self._conn is None:
+            return None
+        try:
+            self._conn.execute("SELECT 1")
+        except psycopg.Error:
+            self._close()
+            return self._open()
+        return self._conn
 
     def unfinished(self) -> Unfinished | None:
         """Return where an earlier session left the database, within ``alone``; None when nothing is unfinished."""
@@ -163,11 +161,13 @@ class Migrating:
                 **args,
             )
         except errors.WorkerError:
-            self._outlive()
+            if self._backend is not None:
+                self._backend.outlive()
             raise
         except KeyboardInterrupt:
             if self._lock is not None and self._lock.lost:
-                self._outlive()
+                if self._backend is not None:
+                    self._backend.outlive()
                 raise self._lock_lost() from None
             raise
 
@@ -193,14 +193,16 @@ class Migrating:
             data.update(self._facts, **self._where())
             if self._watch is not None:
                 self._watch.start(data["pid"])
-            self._backend_start = self._started(data["pid"])
+            if self._conn is not None:
+                self._backend = WorkerBackend(self.target, data["pid"], self._conn)
         elif event == "begin" and data.get("file"):
-            data["sha256"] = _sha256(data["file"])
+            data["sha256"] = file_sha256(data["file"])
         elif event == "operation" or event.endswith(" begins"):
-            if data.get("xid") and self._conn is not None:
-                data["anchored"] = anchor(self._conn, data["xid"])
+            conn = self._looking() if data.get("xid") else None
+            if conn is not None:
+                data["anchored"] = anchor(conn, data["xid"])
                 if not data["anchored"]:
-                    data["schema"] = schema_digest(self._conn)
+                    data["schema"] = schema_digest(conn)
             if self._watch is not None:
                 self._watch.concurrent(bool(data.get("concurrent")))
         elif event.endswith(" done") and self._watch is not None:
@@ -215,7 +217,7 @@ class Migrating:
             self._announced = True
         self.recorder(event, data)
         if event == "done":
-            self._check(data)
+            self._hold(data)
         if self.on_event is not None:
             self.on_event(event, data)
         return None
@@ -224,25 +226,14 @@ class Migrating:
         """Return which database this is and since when its server runs: a later session has to know."""
         return database_facts(self._conn) if self._conn is not None else {}
 
-    def _check(self, data: Mapping[str, Any]) -> None:
+    def _hold(self, data: Mapping[str, Any]) -> None:
         """Compare what is there with what should be, after one migration."""
-        if self._conn is None:
+        conn = self._looking()
+        if self._check is None or conn is None:
             return
-        label = f"{data['app']}.{data['name']}"
-        wrong = None
-        for app, name in data.get("rows", ()):
-            row = self._conn.execute(
-                "SELECT count(*) > 0 FROM django_migrations WHERE app = %s AND name = %s", (app, name)
-            ).fetchone()
-            if row is not None and row[0] == data["backwards"]:
-                wrong = f"{app}.{name} is {'still' if data['backwards'] else 'not'} recorded in django_migrations"
-        new = sorted(set(_invalid(self._conn)) - self._invalid)
-        if new:
-            wrong = f"it left an index that is not valid: {', '.join(new)}"
-        if wrong is None and self.checked is not None:
-            wrong = self.checked(data["app"], data["name"], data["backwards"])
+        wrong = self._check.wrong(conn, data)
         if wrong is not None:
-            self.recorder.current = label
+            self.recorder.current = f"{data['app']}.{data['name']}"
             raise errors.MigKitError(
                 f"it ran, and the database is not as it should be: {wrong}.",
                 hint="look at rb.status() and rb.verify() before anything else is applied",
@@ -263,47 +254,8 @@ class Migrating:
         )
 
     def _cancel(self) -> None:
-        """Cancel what the worker's backend still runs: psycopg2 does not see a signal before the statement ends."""
-        pid = self.recorder.backend_pid
-        if pid is None or self.target.info is None:
-            return
-        with (
-            contextlib.suppress(errors.DatabaseError),
-            contextlib.closing(self.target.connect(self.step)) as connection,
-        ):
-            connection.execute(_OF_THE_WORKER.format("pg_cancel_backend").encode(), (pid, self._backend_start))
-
-    def _outlive(self, seconds: float = 5.0) -> None:
-        """Wait until the worker's backend has ended, and end it: only then does the database say how it stands."""
-        pid = self.recorder.backend_pid
-        if pid is None or self.target.info is None:
-            return
-        with contextlib.suppress(Exception), contextlib.closing(self.target.connect(self.step)) as connection:
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                ended = connection.execute(
-                    _OF_THE_WORKER.format("pg_terminate_backend").encode(), (pid, self._backend_start)
-                )
-                if ended.fetchone() is None:
-                    return
-                time.sleep(0.1)
-
-    def _started(self, pid: int) -> Any:
-        if self._conn is None:
-            return None
-        row = self._conn.execute("SELECT backend_start FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone()
-        return row[0] if row else None
+        if self._backend is not None:
+            self._backend.cancel()
 
     def _met(self) -> dict[int, str]:
         return self._watch.met() if self._watch is not None else {}
-
-
-def _invalid(conn: Connection) -> list[str]:
-    return [f"{each.schema}.{each.name}" for each in invalid_indexes(conn)]
-
-
-def _sha256(path: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
-        return ""

@@ -15,9 +15,11 @@ from mig_kit.project.client import EventCallback
 from mig_kit.record import Journal
 from mig_kit.steps._apply_failed import failed, interrupted
 from mig_kit.steps._apply_record import AppliedMigration, Statement
-from mig_kit.steps._migrating import Checked, Migrating, Waiting
+from mig_kit.steps._migrating import Migrating
 from mig_kit.steps.apply_journal import REFUSED
+from mig_kit.steps.done_check import Checked
 from mig_kit.steps.target import Target
+from mig_kit.steps.waiting import Waiting
 
 if TYPE_CHECKING:
     import pandas

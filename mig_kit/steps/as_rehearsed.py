@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,6 +11,7 @@ import psycopg
 from mig_kit import errors
 from mig_kit.postgres.schema import Schema, SchemaChange, read_schema, schema_changes
 from mig_kit.record import redact
+from mig_kit.steps.done_check import file_sha256
 from mig_kit.steps.gate_facts import Fact
 from mig_kit.steps.target import Target
 
@@ -63,7 +62,7 @@ class AsRehearsed:
         for fact in reversed(facts):
             for label, went in fact.data.get("went", {}).items():
                 known: Any = fact.data["migrations"]
-                if label in files and known[label][0] == _sha256(files[label]):
+                if label in files and known[label][0] == file_sha256(files[label] or ""):
                     self._went[label] = went
         self._before = self._read() if self._went else None
 
@@ -103,10 +102,3 @@ class AsRehearsed:
             conn.execute("SET LOCAL statement_timeout = '30s'")
             return read_schema(conn)
         return None
-
-
-def _sha256(path: str | None) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
-    except OSError:
-        return ""

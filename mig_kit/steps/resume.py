@@ -13,8 +13,9 @@ from mig_kit.project.client import EventCallback
 from mig_kit.record import Journal
 from mig_kit.steps._migrating import Migrating
 from mig_kit.steps.apply import Applied, PlannedMigration, Waiting, migrate, plan
-from mig_kit.steps.standing import GO_BACK, MigrationStanding, Standing, Unfinished, find_unfinished
+from mig_kit.steps.standing import find_unfinished
 from mig_kit.steps.target import Target
+from mig_kit.steps.unfinished import GO_BACK, MigrationStanding, Standing, Unfinished
 
 __all__ = ["look", "resume"]
 

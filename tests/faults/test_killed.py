@@ -15,8 +15,8 @@ from mig_kit.record import Journal
 from mig_kit.steps._migrating import Migrating
 from mig_kit.steps.apply import apply, migrate, plan
 from mig_kit.steps.resume import look, resume
-from mig_kit.steps.standing import Way
 from mig_kit.steps.target import Target
+from mig_kit.steps.unfinished import Way
 from tests.faults.fuse import Fuse
 from tests.faults.plans import Plan, Stand, every_kind
 from tests.steps.sites import open_site

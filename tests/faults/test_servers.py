@@ -21,8 +21,8 @@ from mig_kit.postgres import ConnectionInfo, Server, postmaster
 from mig_kit.record import Journal
 from mig_kit.steps.apply import Waiting, apply
 from mig_kit.steps.resume import look, resume
-from mig_kit.steps.standing import Way
 from mig_kit.steps.target import Target
+from mig_kit.steps.unfinished import Way
 from tests.faults.fuse import Fuse
 from tests.faults.plans import Plan, Stand, every_kind
 from tests.project.projects import Site, make_site

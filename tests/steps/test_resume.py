@@ -14,8 +14,8 @@ from mig_kit.postgres import ConnectionInfo
 from mig_kit.record import Journal
 from mig_kit.steps.apply import apply
 from mig_kit.steps.resume import look, resume
-from mig_kit.steps.standing import Standing, Unfinished, Way
 from mig_kit.steps.target import Target
+from mig_kit.steps.unfinished import Standing, Unfinished, Way
 from tests.project.projects import Site, make_site
 from tests.steps.sites import add_field, ask, columns, open_site, recorded, shop
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mig_kit.lab.blocks import Block, Bullets, Paragraph, Phrase, Table, Title, Tone, View, code, state, strong
-from mig_kit.steps.standing import Standing, Unfinished, Way
+from mig_kit.steps.unfinished import Standing, Unfinished, Way
 
 __all__ = ["unfinished_view"]
 
