@@ -81,6 +81,14 @@ def by_dbshell():
     call_command("dbshell", "--", "-c", WRITE, database="shell")
 
 
+def by_a_shell_of_the_copy_that_is_led_elsewhere():
+    call_command("dbshell", "--", "-h", REAL["HOST"], "-p", REAL["PORT"], "-c", WRITE)
+
+
+def by_a_shell_that_connects_again():
+    call_command("dbshell", "--", "-c", "\\\\connect postgresql://x", database="default")
+
+
 def by_djangos_driver():
     connection.Database.connect(**ARGUMENTS, autocommit=True).execute(WRITE)
 
@@ -209,7 +217,7 @@ def test_a_hostile_migration_reaches_nothing_by_djangos_means(own: Stage, tmp_pa
     assert found.error == ""
     outcomes = json.loads((tmp_path / "result.json").read_text())
     assert outcomes.pop("secret") == [False, False, False]
-    assert len(outcomes) == 19
+    assert len(outcomes) == 21
     through = {name: said for name, said in outcomes.items() if not said.startswith("The rehearsal refused ")}
     assert through == {}
     assert own.project.run("SELECT count(*) FROM sentinel") == [(0,)]
@@ -224,6 +232,7 @@ def test_a_hostile_migration_reaches_nothing_by_djangos_means(own: Stage, tmp_pa
             "a connection to the database 'made'",
             "a connection to the database 'shell'",
             f"a connection to 127.0.0.1:{own.project.database.port}",
+            "a shell of the database 'default' that is led elsewhere",
             "to start psql",
             "to start python",
         )

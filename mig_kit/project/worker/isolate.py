@@ -5,18 +5,15 @@ own ways to connect are checked, and so is every connection that a driver makes.
 """
 
 import os
-import re
 import sys
 from contextlib import contextmanager
-from importlib import import_module
 
 from .faults import Fault
-
-WITHHELD = "withheld by the rehearsal"
+from .fences import PLACES, guard_django, guard_psycopg, guard_psycopg2, started
+from .withhold import WITHHELD, blot_out, lead_to, without_role
 
 # What of a project's OPTIONS says how a session works, not where it goes or as whom.
 _KEPT_OPTIONS = ("cursor_factory", "isolation_level", "options", "prepare_threshold", "server_side_binding")
-_PLACES = ("host", "hostaddr", "port", "dbname", "service")
 _ENVIRON = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
@@ -24,15 +21,6 @@ _ENVIRON = {
     "dbname": "PGDATABASE",
     "service": "PGSERVICE",
 }
-_VARIABLES = re.compile(
-    r"PG(HOST|HOSTADDR|PORT|DATABASE|USER|PASSWORD|PASSFILE|SERVICE|SERVICEFILE|SYSCONFDIR|TARGETSESSIONATTRS"
-    r"|CHANNELBINDING|SSL\w*|REQUIRE\w+|GSS\w+|KRB\w+)"
-)
-# A program that would read the project's own settings, or that takes an address on its command line.
-_PROGRAM = re.compile(
-    r"(python|pypy)[\d.]*|manage\.py|django-admin(\.py)?"
-    r"|psql|pg_\w+|pgbench|(create|drop|cluster|reindex|vacuum)(db|user)"
-)
 
 
 class Isolation:
@@ -72,21 +60,9 @@ class Isolation:
             if values.get("HOST"):
                 self._elsewhere.add((str(values["HOST"]), str(values.get("PORT") or "5432")))
             values.update(self._settings(alias, values))
-        self._set_variables()
+        lead_to(self.server, self.aliases["default"])
         guard_django(self)
         blot_out(passwords)
-
-    def _set_variables(self):
-        """Let libpq's own variables lead to the copy; for what the project starts, too."""
-        for name in [each for each in os.environ if _VARIABLES.fullmatch(each)]:
-            del os.environ[name]
-        os.environ["PGPASSFILE"] = os.devnull
-        for key in ("host", "port", "user", "password"):
-            if self.server.get(key):
-                os.environ["PG" + key.upper()] = str(self.server[key])
-        os.environ["PGDATABASE"] = self.aliases["default"]
-        if "PGOPTIONS" in os.environ:
-            os.environ["PGOPTIONS"] = without_role(os.environ["PGOPTIONS"])
 
     def _settings(self, alias, values):
         """Return what replaces an alias's settings."""
@@ -106,7 +82,7 @@ class Isolation:
 
     def check(self, place, what):
         """Refuse what does not lead to one of the databases of this rehearsal; ``place``: libpq's parameters."""
-        found = {key: str(place.get(key) or os.environ.get(_ENVIRON[key]) or "") for key in _PLACES}
+        found = {key: str(place.get(key) or os.environ.get(_ENVIRON[key]) or "") for key in PLACES}
         host, port = str(self.server.get("host") or ""), str(self.server.get("port") or "5432")
         # psycopg 3 looks a host up itself; where it is one by its number, it gives that as the address as well.
         if found["service"] or found["hostaddr"] not in ("", host, str(self.server.get("hostaddr") or host)):
@@ -151,201 +127,6 @@ class Isolation:
         return (host, port) in self._elsewhere or any(
             (each, port) in self._elsewhere for each in local if host in local
         )
-
-
-def started(event, args):
-    """Return the name of the program where this process cannot tell what it would connect to, '' else."""
-    first, arguments = args[0], args[1] if len(args) > 1 else ()
-    if event == "os.system":
-        words = [*os.fsdecode(first).split()]  # type: list[object]
-    elif event == "os.spawn":
-        words = [args[1], *args[2]]
-    else:
-        words = [first, *(arguments if isinstance(arguments, (list, tuple)) else [arguments])]
-    for word in words:
-        if not isinstance(word, (str, bytes, os.PathLike)):
-            continue
-        # A shell gets its whole command as one word.
-        for part in os.fsdecode(word).replace(";", " ").replace("|", " ").replace("&", " ").split():
-            name = os.path.basename(part.strip("'\"()"))
-            if _PROGRAM.fullmatch(name):
-                return name
-    return ""
-
-
-def guard_psycopg2(isolation):
-    """Check what psycopg2 connects to, where it is installed."""
-    try:
-        psycopg2 = import_module("psycopg2")  # the project's own driver, if it has this one
-    except ImportError:
-        return
-    real, extensions = psycopg2._connect, import_module("psycopg2.extensions")
-
-    def connect(dsn="", *args, **kwargs):
-        isolation.check(extensions.parse_dsn(dsn or ""), "a connection by psycopg2")
-        return real(dsn, *args, **kwargs)
-
-    for module in (psycopg2, psycopg2._psycopg):
-        vars(module)["_connect"] = connect
-
-
-def guard_psycopg(isolation):
-    """Check what psycopg 3 connects to, where it is installed: connections, asynchronous ones, pools alike."""
-    try:
-        psycopg = import_module("psycopg")
-    except ImportError:
-        return
-    conninfo_to_dict = import_module("psycopg.conninfo").conninfo_to_dict
-    for kind in (psycopg.Connection, psycopg.AsyncConnection):
-        kind.connect = classmethod(before_look_up(vars(kind)["connect"].__func__, conninfo_to_dict, isolation))
-    vars(psycopg)["connect"] = psycopg.Connection.connect
-    owner = next(each for each in psycopg.Connection.__mro__ if "_connect_gen" in vars(each))
-    real = vars(owner)["_connect_gen"].__func__
-
-    def connect_gen(cls, /, conninfo="", **kwargs):
-        isolation.check(conninfo_to_dict(conninfo), "a connection by psycopg")
-        return real(cls, conninfo, **kwargs)
-
-    owner._connect_gen = classmethod(connect_gen)
-    generators = sys.modules.get("psycopg.generators")
-    if generators is not None and hasattr(generators, "connect"):
-        real_connect = generators.connect
-
-        def connect(conninfo, *args, **kwargs):
-            isolation.check(conninfo_to_dict(conninfo), "a connection by psycopg")
-            return real_connect(conninfo, *args, **kwargs)
-
-        vars(generators)["connect"] = connect
-
-
-def before_look_up(real, to_dict, isolation):
-    """Return a ``connect`` that is checked before the host's name is looked up; below it, what it made of that is."""
-
-    def connect(cls, conninfo="", /, *args, **kwargs):
-        given = dict(
-            to_dict(kwargs.get("conninfo") or conninfo), **{key: kwargs[key] for key in _PLACES if key in kwargs}
-        )
-        isolation.check(given, "a connection by psycopg")
-        return real(cls, *([conninfo] if conninfo else []), *args, **kwargs)
-
-    return connect
-
-
-def guard_django(isolation):
-    """Check what Django's connections and shells lead to, whatever they were made of."""
-    from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.backends.base.client import BaseDatabaseClient
-
-    real_connect, real_shell = BaseDatabaseWrapper.connect, BaseDatabaseClient.runshell
-
-    def check(wrapper):
-        values = wrapper.settings_dict
-        what = f"a connection to the database {wrapper.alias!r}"
-        if wrapper.vendor != "postgresql" or values.get("NAME") == WITHHELD:
-            isolation.refuse(what)
-        options = values.get("OPTIONS") or {}
-        isolation.check(
-            {
-                "host": values.get("HOST"),
-                "port": values.get("PORT"),
-                "dbname": values.get("NAME"),
-                "hostaddr": options.get("hostaddr"),
-                "service": options.get("service"),
-            },
-            what,
-        )
-
-    def connect(self):
-        check(self)
-        in_place(self, isolation)
-        return real_connect(self)
-
-    def runshell(self, *args, **kwargs):
-        check(self.connection)
-        with isolation.shell():
-            return real_shell(self, *args, **kwargs)
-
-    BaseDatabaseWrapper.connect = connect
-    BaseDatabaseClient.runshell = runshell
-    guard_other_vendors(isolation)
-
-
-def in_place(wrapper, isolation):
-    """Let a backend that works out its own parameters (a token instead of a password, say) connect to the copy."""
-    if "get_connection_params" in vars(wrapper):
-        return
-    real = wrapper.get_connection_params
-
-    def params():
-        given = real()
-        given.update((key, value) for key, value in isolation.server.items() if value)
-        # Up to Django 4.0 it goes by psycopg2's other name for it.
-        given["database" if "database" in given else "dbname"] = wrapper.settings_dict["NAME"]
-        return given
-
-    wrapper.get_connection_params = params
-
-
-def guard_other_vendors(isolation):
-    """Let no alias of another kind of database connect, by whichever method."""
-    from django.db import connections
-
-    for alias in connections:
-        try:
-            kind = type(connections[alias])
-        except Exception:
-            continue  # its driver is missing: nobody connects by it
-        if kind.vendor != "postgresql":
-
-            def refuse(self, *args, **kwargs):
-                isolation.refuse(f"a connection to the database {self.alias!r}")
-
-            kind.get_new_connection = refuse
-
-
-def blot_out(passwords):
-    """Take the passwords out of the environment and out of what the settings modules hold."""
-    from django.conf import settings
-
-    from .watch import is_local
-
-    def clean(value, depth=0):
-        if isinstance(value, str):
-            return WITHHELD if any(each in value for each in passwords) else value
-        if depth < 5 and type(value) in (list, tuple):
-            return type(value)(clean(each, depth + 1) for each in value)
-        if depth < 5 and isinstance(value, dict):
-            for key, each in list(value.items()):
-                cleaned = clean(each, depth + 1)
-                if cleaned is not each:
-                    value[key] = cleaned
-        return value
-
-    # The copies' own settings hold the scratch server's password alone.
-    ours = {id(values) for values in settings.DATABASES.values()} | {id(settings.DATABASES)}
-    for name, value in list(os.environ.items()):
-        if clean(value) is not value:
-            os.environ[name] = WITHHELD
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        named = getattr(module, "__name__", "") == getattr(settings, "SETTINGS_MODULE", None)
-        if not named and not (isinstance(path, str) and is_local(path)):
-            continue
-        for name, value in list(vars(module).items()):
-            if name.startswith("__") or id(value) in ours:
-                continue
-            cleaned = clean(value)
-            if cleaned is not value and cleaned != value:
-                setattr(module, name, cleaned)
-                if name.isupper() and named:
-                    setattr(settings, name, cleaned)
-
-
-def without_role(options):
-    """Return libpq's ``options`` without a role: the copy has other ones."""
-    words = options.replace("-c ", "-c").split()
-    kept = (each for each in words if not each.lstrip("-c").startswith(("role=", "session_authorization=")))
-    return " ".join(each.replace("-c", "-c ", 1) if each.startswith("-c") else each for each in kept)
 
 
 _current = []  # type: list[Isolation]

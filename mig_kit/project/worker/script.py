@@ -1,6 +1,8 @@
-"""The statements of a script, one by one, and statements that differ in their values only."""
+"""The statements of a script, one by one: their kinds, and those that differ in their values only."""
 
 import re
+
+from .statement_kind import ALONE, CHANGE, CONCURRENT, CONTROL, READ, STRONG, bare, kind_of
 
 _PARTS = re.compile(
     r"""
@@ -46,3 +48,25 @@ def has_words(text):
 def without_values(text):
     """Return a statement as it is for any values: two that differ in nothing else are the same statement."""
     return _LISTS.sub("(?)", _VALUES.sub("?", text))
+
+
+def is_look_up(text):
+    """Say whether it is Django's look into the catalog, which is no part of a migration."""
+    return bare(text)[:6].upper() == "SELECT" and (
+        "pg_catalog" in text or "pg_class" in text or "information_schema" in text
+    )
+
+
+def kind_of_all(text):
+    """Return the kind of a text's statements; of several, the one that asks for most."""
+    order = (CONTROL, READ, CHANGE, STRONG, CONCURRENT, ALONE)
+    kinds = [_kind(each) for each in split_script(text)]
+    return max(kinds, key=order.index)
+
+
+def _kind(text):
+    kind = kind_of(text)
+    first = bare(text).split(None, 2)[:2]
+    if kind == CONTROL and (first[:1] == ["EXECUTE"] or [each.upper() for each in first] == ["SET", "CONSTRAINTS"]):
+        return STRONG  # it does the work of something else
+    return kind

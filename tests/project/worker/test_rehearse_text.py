@@ -7,10 +7,10 @@ import time
 import pytest
 
 from mig_kit.project.worker.clock import Clock
-from mig_kit.project.worker.isolate import started, without_role
-from mig_kit.project.worker.observed import is_look_up, kind_of_all
-from mig_kit.project.worker.script import split_script, without_values
+from mig_kit.project.worker.fences import started
+from mig_kit.project.worker.script import is_look_up, kind_of_all, split_script, without_values
 from mig_kit.project.worker.statement_kind import ALONE, CHANGE, CONCURRENT, CONTROL, READ, STRONG
+from mig_kit.project.worker.withhold import without_role
 
 
 @pytest.mark.parametrize(
