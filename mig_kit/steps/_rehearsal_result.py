@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from mig_kit.hazards.assessment import Verdict, VerdictKind
 from mig_kit.hazards.lock_safety import TableSize
 from mig_kit.hazards.old_release import OldRelease
+from mig_kit.steps._migration_run import MigrationRun, sha256_of
 from mig_kit.steps._rehearsal import Outcome, RehearsedMigration
-from mig_kit.steps._rehearsal_events import MigrationRun, RunRecord, sha256_of
+from mig_kit.steps._rehearsal_events import RunRecord
 from mig_kit.steps._rehearsal_run import Passes, Trip, changes
 from mig_kit.steps._rehearsal_verdicts import compatibility, findings_of, lock_safety, way_back_of
 from mig_kit.steps._rehearsed_statement import RehearsedStatement

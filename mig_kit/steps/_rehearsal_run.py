@@ -14,7 +14,8 @@ from mig_kit.postgres.observe import FULL_SQL, SETTLE_SQL, TOUCHED_SQL
 from mig_kit.postgres.schema import Schema, SchemaChange, read_schema, schema_changes
 from mig_kit.project import Worker
 from mig_kit.steps._lock_watch import LockWatch
-from mig_kit.steps._rehearsal_events import MigrationRun, RunRecord
+from mig_kit.steps._migration_run import MigrationRun
+from mig_kit.steps._rehearsal_events import RunRecord
 from mig_kit.steps._rehearsal_values import Before, Values
 from mig_kit.steps._way_back import Loss, ValuesChanged
 

@@ -12,8 +12,8 @@ from mig_kit.postgres import Connection, ConnectionInfo, connect
 from mig_kit.postgres.scratch import Scratch
 from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.project import Worker
+from mig_kit.steps._migration_run import MigrationRun
 from mig_kit.steps._rehearsal_databases import Places
-from mig_kit.steps._rehearsal_events import MigrationRun
 from mig_kit.steps._rehearsal_foreign import cut_off
 from mig_kit.steps._rehearsal_run import Passes
 from mig_kit.steps.target import Target

@@ -15,7 +15,7 @@ from mig_kit.postgres.column_digest import (
 )
 from mig_kit.postgres.observe import RelationState
 from mig_kit.postgres.schema import Schema
-from mig_kit.steps._rehearsal_events import MigrationRun
+from mig_kit.steps._migration_run import MigrationRun
 from mig_kit.steps._way_back import Loss, ValuesChanged
 
 __all__ = ["Before", "Values"]

@@ -10,7 +10,7 @@ from mig_kit.postgres.observe import Observation, RowsChanged, Scan
 from mig_kit.steps._rehearsed_statement import NOTHING_SEEN
 
 if TYPE_CHECKING:
-    from mig_kit.steps._rehearsal_events import StatementRun
+    from mig_kit.steps._migration_run import StatementRun
 
 __all__ = ["added"]
 

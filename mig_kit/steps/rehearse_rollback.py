@@ -15,9 +15,11 @@ from mig_kit.postgres.observe import FULL_SQL, SETTLE_SQL, TOUCHED_SQL
 from mig_kit.progress import Progress, ProgressCallback
 from mig_kit.project import Worker
 from mig_kit.steps._lock_watch import LockWatch
+from mig_kit.steps._migration_run import MigrationRun
 from mig_kit.steps._rehearsal_backup import rehearsal_backup
 from mig_kit.steps._rehearsal_databases import places
-from mig_kit.steps._rehearsal_events import MigrationRun, RunRecord
+from mig_kit.steps._rehearsal_events import RunRecord
+from mig_kit.steps._rehearsal_foreign import cut_off
 from mig_kit.steps._restored import restored_template
 from mig_kit.steps.apply import PlannedMigration, plan
 from mig_kit.steps.backup import Backup
@@ -128,6 +130,7 @@ def rehearse_rollback(
 
     with contextlib.ExitStack() as stack:
         copy = stack.enter_context(restored.scratch.database(restored.database))
+        cut_off(copy)
 
         def empty() -> ConnectionInfo:
             return stack.enter_context(restored.scratch.database())
