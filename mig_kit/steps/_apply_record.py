@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,7 @@ class Recorder:
         self._progress = progress
         self._met = met
         self._expected = expected_ms or {}
+        self._began = 0.0
         self._fresh()
 
     def _fresh(self) -> None:
@@ -88,6 +90,7 @@ class Recorder:
         elif event == "begin":
             self._fresh()
             self._met()
+            self._began = time.monotonic()
             self.current = f"{data['app']}.{data['name']}"
             self.atomic = data["atomic"]
             self.guarded = data["guarded"] or self.backend_pid is None
@@ -148,6 +151,15 @@ class Recorder:
         how = "recorded, not run" if data.get("fake") else "OK"
         self.say(f"{self.current}: {how} ({data['ms'] / 1000:.2f} s)", lasting=True)
         self.current = ""
+
+    def say_meanwhile(self, words: str) -> None:
+        """Pass on what is seen of the current migration, with the time it has taken so far; from another thread."""
+        label, began = self.current, self._began
+        if not label:
+            return
+        rehearsed = self._expected.get(label)
+        of = f", {rehearsed / 1000:.1f} s in all when rehearsed" if rehearsed else ""
+        self.say(f"{label}: {words} ({time.monotonic() - began:.0f} s{of})")
 
     def say(self, message: str, *, lasting: bool = False) -> None:
         """Pass on what happens, in one sentence."""

@@ -25,9 +25,10 @@ _DOING_EVERY_S = 1.0
 class ApplyWatch:
     """Look at the migrating backend several times a second, in a thread, and say what is to be seen.
 
-    ``say`` gets one sentence whenever it changed, in the thread. A statement that runs CONCURRENTLY has no lock
-    timeout: once it has waited longer than ``give_up_after_s``, and longer than it worked before, it is cancelled.
-    Sessions are ended only with ``end_blockers``, each is told to ``ended``, and never one that waits itself.
+    ``say`` gets one sentence whenever it changed, and every second while the backend works, in the thread. A statement
+    that runs CONCURRENTLY has no lock timeout: once it has waited longer than ``give_up_after_s``, and longer than it
+    worked before, it is cancelled. Sessions are ended only with ``end_blockers``, all or those named by their keys; each
+    is told to ``ended``, and none that waits itself.
     """
 
     def __init__(
@@ -103,9 +104,9 @@ class ApplyWatch:
                 self._waiting_since = 0.0
                 if time.monotonic() - looked > _DOING_EVERY_S:
                     looked = time.monotonic()
+                    self._said = ""  # the time goes on, so it is told again
                     behind = f"; {_waiting(queue)}" if queue.behind else ""
-                    doing = what_it_does(conn, self._pid)
-                    self._tell(f"{doing}{behind}" if doing else behind[2:])
+                    self._tell((what_it_does(conn, self._pid) or "it runs") + behind)
 
     def _note(self, queue: LockQueue) -> None:
         with self._lock:
@@ -113,7 +114,7 @@ class ApplyWatch:
                 self._met.setdefault(each.pid, str(each))
 
     def _tell(self, words: str) -> None:
-        if words and words != self._said:
+        if words != self._said:
             self._say(words)
         self._said = words
 

@@ -126,7 +126,7 @@ class Migrating:
 
         return ApplyWatch(
             info,
-            lambda words: self.recorder.say(f"{self.recorder.current or self.step}: {words}"),
+            self.recorder.say_meanwhile,
             every_s=max(0.02, min(0.2, self.waiting.lock_timeout_s / 3)),
             give_up_after_s=self.waiting.give_up_after_s,
             end_blockers=self.waiting.end_blockers,

@@ -103,6 +103,14 @@ def test_who_is_in_the_way_is_ended_when_that_was_asked_for(
     assert "a" in columns(database)
 
 
+def test_while_it_runs_the_time_is_told_beside_the_rehearsals(site: Site, target: Target) -> None:
+    add_field(site, more="migrations.RunSQL('SELECT pg_sleep(2.5)')")
+    told: list[str] = []
+    apply(target, expected_ms={"shop.0002_a": 2000}, progress=lambda progress: told.append(progress.message))
+    assert told[0] == "shop.0002_a … (rehearsed in 2.00 s)"
+    assert "shop.0002_a: it runs (2 s, 2.0 s in all when rehearsed)" in told
+
+
 def test_only_the_session_that_was_chosen_is_ended(site: Site, target: Target, database: ConnectionInfo) -> None:
     add_field(site)
     with (
