@@ -27,8 +27,8 @@ class ApplyWatch:
 
     ``say`` gets one sentence whenever it changed, and every second while the backend works, in the thread. A statement
     that runs CONCURRENTLY has no lock timeout: once it has waited longer than ``give_up_after_s``, and longer than it
-    worked before, it is cancelled. Sessions are ended only with ``end_blockers``, all or those named by their keys; each
-    is told to ``ended``, and none that waits itself.
+    worked before, it is cancelled. Sessions are ended only with ``end_blockers``, all or those named by their keys, and
+    none that waits itself; each is told to ``ended``.
     """
 
     def __init__(

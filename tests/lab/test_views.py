@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mig_kit.hazards import Finding, Severity
 from mig_kit.lab import views
+from mig_kit.lab.html import to_html
 from mig_kit.lab.text import to_text
 from mig_kit.lab.views.changes import example_answer
 from mig_kit.steps.preflight import Preflight
 from mig_kit.steps.preview import MigrationSql, OperationSql, SqlPlan
 from mig_kit.steps.review import Question, Reason
+from mig_kit.steps.unfinished import MigrationStanding, Standing, Unfinished
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Session
@@ -196,3 +200,42 @@ def test_the_end_says_where_the_record_lies(session: Session) -> None:
     text = to_text(views.finished_view(session["finished"]))
     assert text.startswith("Session finished, verified")
     assert str(session["finished"].report) in text
+
+
+def test_what_was_left_unfinished_shows_each_migration_and_the_way_on() -> None:
+    place = {"app": "blog", "name": "0006_parts", "operation": 1}
+    part = MigrationStanding(
+        "blog",
+        "0006_parts",
+        False,
+        Standing.PART_DONE,
+        "its transaction was committed",
+        place,
+        None,
+        "operation 1 of 3",
+    )
+    done = MigrationStanding("blog", "0005_a", False, Standing.DONE, "it is recorded in django_migrations")
+    began = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    left = Unfinished("apply", Path("journal.jsonl"), began, "ada@work", (None, None), (done, part))
+    text = to_text(views.unfinished_view(left))
+    assert text.startswith("The apply of 2026-11-24 08:00 UTC did not end: blog.0006_parts is part-done: ")
+    assert "Next: rb.resume(), to finish the rest." in text
+    assert "rb.resume(back=True)" in text
+    choices = {"again": (place, "it did nothing"), "done": (place, "it did <all>")}
+    unclear = dataclasses.replace(part, standing=Standing.UNCLEAR, place=None, choices=choices)
+    left = dataclasses.replace(left, migrations=(done, unclear))
+    html = to_html(views.unfinished_view(left))
+    assert "Nothing tells which of these happened" in html
+    assert "it did &lt;all&gt;" in html
+    assert "rb.resume(choice=" in html
+
+
+def test_an_apply_says_what_waited_and_who_was_in_the_way(session: Session) -> None:
+    applied = session["applied"]
+    first = dataclasses.replace(applied.migrations[0], retries=2, waited_s=1.5, blockers=("process 7 (ada, psql)",))
+    waited = dataclasses.replace(applied, migrations=(first, *applied.migrations[1:]), ended=("cancel: process 8",))
+    text = to_text(views.applied_view(waited))
+    assert "waited 1.5 s for locks, 3 tries" in text
+    assert "In the way: 1 session" in text
+    assert "process 7 (ada, psql)" in text
+    assert "Ended, because they were in the way: cancel: process 8" in text
