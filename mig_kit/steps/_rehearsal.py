@@ -155,7 +155,16 @@ class Rehearsal:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Every finding, in order."""
-        return tuple(each for migration in self.migrations for each in migration.findings)
+        return tuple(each for migration in self.migrations for each in migration.findings) + self.remarks
+
+    @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """The findings about no migration of the plan: a handler of Django's signals that failed."""
+        if not self.signals_error:
+            return ()
+        message = f"The migrations ran, and a handler of Django's signals failed beside them: {self.signals_error}"
+        hint = "mend the handler: migrate would fail there, too"
+        return (Finding("MK533", Severity.ERROR, "", "", "", message, hint, "measured"),)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -170,7 +179,10 @@ class Rehearsal:
     @property
     def assessment(self) -> Assessment:
         """Return it in the shape that ``check`` has as well."""
-        return Assessment(self.project, self.database, tuple(each.assessment for each in self.migrations))
+        notes = (f"Rehearsed on {self.backup}, {self.scratch}: {self.mode_words}.", *self.notes) if self else ()
+        return Assessment(
+            self.project, self.database, tuple(each.assessment for each in self.migrations), notes, self.remarks
+        )
 
     def of(self, app: str, name: str) -> RehearsedMigration | None:
         """Return one migration's rehearsal, None when it was not in the plan."""

@@ -45,6 +45,7 @@ class RunRecord:
         self._open: list[tuple[StatementRun, int | None, str, LockMode]] = []
         self._by_number: dict[int, StatementRun] = {}
         self._locked = False
+        self._watched: list[tuple[str, LockMode, float, float]] = []
 
     def __call__(self, event: str, data: dict[str, Any]) -> dict[str, Any] | None:
         """Take one event; the answer goes back to the worker where it waits for one."""
@@ -86,6 +87,9 @@ class RunRecord:
     def _on_alone(self, data: Mapping[str, Any]) -> None:
         self._watch.start(data["pid"])
 
+    def _on_over(self, data: Mapping[str, Any]) -> None:
+        self._watched = self._watch.stop()
+
     def _on_statement(self, data: Mapping[str, Any]) -> None:
         operation = data["operation"] or {"operation": "", "python": False, "deferred": False}
         run = StatementRun(
@@ -105,7 +109,7 @@ class RunRecord:
         self._current.statements.append(run)
         self._by_number[run.number] = run
         if run.how is Observed.SECOND_CONNECTION:
-            for name, mode, began, lasted in self._watch.stop():
+            for name, mode, began, lasted in self._watched:
                 run.locks.append(RehearsedLock(name, mode, run.at + began, lasted, self._is_table(name)))
             if not run.locks:
                 self._take_for_granted(run)

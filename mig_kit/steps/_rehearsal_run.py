@@ -131,7 +131,9 @@ class Passes:
         error = self._ask(record, "backwards", plan=[list(each) for each in plan])
         if error is not None:
             key = record.current.key if record.current else self._next_back(plan)
-            if key is not None:
+            if key is None:
+                self.outside_error = self.outside_error or error.message
+            else:
                 trip = self.trips[key]
                 trip.backwards, trip.back_error = record.current, error.message
                 trip.back_kind = getattr(error, "kind", "")
@@ -157,10 +159,14 @@ class Passes:
         record = RunRecord(self._watch, done)
         error = self._ask(record, "forwards")
         failed = [trip for trip in self.trips.values() if trip.error]
-        if error is not None and not (failed and record.current and record.current.key == failed[0].forwards.key):
-            key = record.current.key if record.current else wanted[-1]
-            if key in self.trips:
-                self.trips[key].again_error = error.message
+        if error is None:
+            return
+        if record.current is None and record.migrations:
+            self.outside_error = self.outside_error or error.message
+            return
+        key = record.current.key if record.current else wanted[0]
+        if key in self.trips and not (failed and key == failed[0].forwards.key):
+            self.trips[key].again_error = error.message
 
     def _ask(self, record: RunRecord, way: str, **more: Any) -> errors.MigKitError | None:
         """Run one pass; return why it ended before its end. Ctrl-C, and a worker that died, are raised."""

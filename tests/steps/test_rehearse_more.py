@@ -52,6 +52,10 @@ def test_a_signals_handler_that_fails_is_told_apart_from_the_migrations(own: Sta
     (found,) = result.migrations
     assert (found.outcome, found.error) == (Outcome.DONE, "")
     assert result.signals_error.startswith("ValueError: the handler failed")
+    (remark,) = result.errors
+    assert (remark.id, remark.evidence) == ("MK533", "measured")
+    assert remark.message.endswith(result.signals_error)
+    assert result.as_json()["findings"][0]["id"] == "MK533"
     assert not result.ok
 
 

@@ -24,7 +24,7 @@ class Observer:
 
     Events: ``look`` (a whole one, to start from), ``statement``, ``repeated`` (what statements did that ran again and
     again, looked at once), ``ended`` (a transaction), and ``alone`` before what refuses to be in one, which the client
-    confirms once it watches the locks from outside.
+    confirms once it watches the locks from outside, and ``over`` after it, once it watches no more.
     """
 
     def __init__(self, emit, connection, queries):
@@ -211,6 +211,8 @@ class Observer:
         try:
             self._timed(work, fact, "alone")
         finally:
+            with self.clock.still():  # the watch ends before anything else is run
+                self.emit.confirmed("over", n=fact["n"])
             text = self._whole() if self.looks.status() in (IDLE, OPEN) else None
             result = fact.pop("result", None)
             self.emit("statement", look=text, **fact)
