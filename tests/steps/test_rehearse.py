@@ -325,3 +325,46 @@ def test_a_part_of_what_is_pending(stage: Stage) -> None:
         assert len(stage.rehearse().migrations) == 3
         with pytest.raises(errors.UsageError):
             stage.rehearse("blog", "0003")
+
+
+def test_code_of_all_sorts_is_followed(stage: Stage) -> None:
+    head, operations = python(
+        "from django.db import IntegrityError, transaction\n"
+        "Category, Comment = apps.get_model('blog', 'Category'), apps.get_model('blog', 'Comment')\n"
+        "for each in Comment.objects.order_by('pk')[:300].iterator(chunk_size=100):\n"
+        "    Comment.objects.filter(pk=each.pk).update(approved=True)\n"
+        "for number in range(30):\n"
+        "    try:\n"
+        "        with transaction.atomic():\n"
+        "            Category.objects.create(name='same', slug=f'same-{number}')\n"
+        "    except IntegrityError:\n"
+        "        pass\n"
+        "Category.objects.bulk_create([Category(name=f'b{n}', slug=f'b{n}') for n in range(40)], batch_size=10)\n"
+        "with editor.connection.cursor() as cursor:\n"
+        "    pairs = [(n, f'b{n}') for n in range(40)]\n"
+        "    cursor.executemany('UPDATE blog_category SET position = %s WHERE name = %s', pairs)\n"
+        "    cursor.execute('LOCK TABLE blog_post IN SHARE MODE')\n"
+    )
+    found = stage.one(operations, head=head)
+    assert found.error == ""
+    by_start = {each.sql.split('"')[0].split("(")[0].strip(): each for each in found.statements}
+    updated = [each for each in found.statements if each.sql.startswith('UPDATE "blog_comment"')]
+    assert [(each.times, each.rows_changed) for each in updated] == [(300, 300)]
+    inserted = [each for each in found.statements if each.sql.startswith('INSERT INTO "blog_category"')]
+    assert sum(each.times for each in inserted) >= 34
+    many = by_start["UPDATE blog_category SET position = %s WHERE name = %s"]
+    assert (many.times, many.rows_changed) == (40, 40)
+    assert lock(by_start["LOCK TABLE blog_post IN SHARE MODE"], "blog_post") == {"SHARE"}
+
+
+def test_a_connection_that_a_migration_closes_is_followed_to_the_next_one(stage: Stage) -> None:
+    head, operations = python(
+        "editor.connection.close()\nComment = apps.get_model('blog', 'Comment')\n"
+        "Comment.objects.filter(pk__lt=100).update(approved=False)\n"
+        "editor.connection.close()\nComment.objects.filter(pk__lt=50).update(approved=True)\n"
+    )
+    found = stage.one(operations, head=head, atomic="False")
+    assert found.error == ""
+    updated = [each for each in found.statements if each.sql.startswith("UPDATE")]
+    assert sum(each.times for each in updated) == 2
+    assert lock(updated[0], "blog_comment") == {"ROW EXCLUSIVE"}

@@ -6,6 +6,7 @@ import pytest
 
 from mig_kit import errors
 from mig_kit.hazards.assessment import VerdictKind
+from mig_kit.steps._rehearsal_data import Limits, choose_data
 from mig_kit.steps.rehearse import BackOutcome, Outcome, Rehearsal, RehearsalMode
 from tests.steps.rehearsing import Stage, ids, statement
 
@@ -138,6 +139,28 @@ def test_a_lack_of_rows_makes_times_unknown(stage: Stage) -> None:
     assert updated.extrapolated.ms is None
     assert updated.extrapolated.reason == "it needs rows that are not in this copy: those of contact_message"
     assert found.extrapolated_ms is None
+
+
+def test_the_disk_has_to_hold_the_template_the_copy_and_a_rewrite() -> None:
+    gigabyte = 1 << 30
+    assert Limits(None, None).allow(1000 * gigabyte, gigabyte)
+    assert Limits(None, 4 * gigabyte).allow(gigabyte, gigabyte)
+    assert not Limits(None, 3 * gigabyte).allow(gigabyte, gigabyte)
+    assert Limits(None, 3 * gigabyte).allow(gigabyte, gigabyte, copies=1)  # the template is there already
+    assert not Limits(gigabyte - 1, None).allow(gigabyte, 0)
+
+
+def test_a_disk_that_is_too_small_decides_the_mode(stage: Stage) -> None:
+    largest = size(stage, "blog_comment")
+    with stage.project.restored():
+        stage.write(LINK, "portfolio")
+
+        def mode(free: int) -> RehearsalMode:
+            return choose_data(stage.target, stage.backup, Limits(None, free), app=None, name=None).mode
+
+        assert mode(10 * largest + (50 << 20)) is RehearsalMode.FULL
+        assert mode(largest + (25 << 20)) is RehearsalMode.AFFECTED
+        assert mode(1 << 20) is RehearsalMode.SAMPLES
 
 
 def test_an_unknown_mode_is_refused(stage: Stage) -> None:
