@@ -13,8 +13,9 @@ from pathlib import Path
 from mig_kit.errors import DatabaseError, MigKitError
 from mig_kit.postgres import postmaster
 from mig_kit.postgres.binaries import Binaries
-from mig_kit.postgres.owner import OwnerLock
+from mig_kit.postgres.owner import OwnerLock, is_dead
 from mig_kit.postgres.server import Server
+from mig_kit.postgres.tool_process import interrupted_later
 
 __all__ = ["make_server", "sweep_servers"]
 
@@ -25,18 +26,20 @@ _SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8
 def make_server(name: str, binaries: Binaries) -> tuple[Server, OwnerLock]:
     """Make and start a server that this process owns; the lock says so to others for as long as it lives."""
     home = _home()
+    folder = home / name
     with _locked(home):
-        lock = OwnerLock(_lock_of(home / name))
-    server: Server | None = None
+        lock = OwnerLock(_lock_of(folder))
     try:
-        server = Server.create(home / name, binaries=binaries, durable=False)
-        with (server.cluster / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
-            file.writelines(f"{setting} = '{value}'\n" for setting, value in _SETTINGS.items())
+        # initdb is over in a second, and half a cluster may lie in two places.
+        with interrupted_later():
+            server = Server.create(folder, binaries=binaries, durable=False)
+            with (server.cluster / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+                file.writelines(f"{setting} = '{value}'\n" for setting, value in _SETTINGS.items())
         return server.start(), lock
     except BaseException:
-        if server is not None:
-            server.remove()
-        lock.release()
+        with interrupted_later():
+            _remove(folder)
+            lock.release()
         raise
 
 
@@ -52,6 +55,11 @@ def sweep_servers() -> list[str]:
                     _remove(folder)
                     swept.append(folder.name)
                 file.unlink(missing_ok=True)  # its owner may be removing it at this moment
+        # One whose owner let go of it and died before it was removed: nothing but its name tells whose it was.
+        for folder in sorted(each for each in home.iterdir() if each.is_dir() and not _lock_of(each).exists()):
+            if is_dead(folder.name.rpartition("_")[0]):
+                _remove(folder)
+                swept.append(folder.name)
     return swept
 
 
